@@ -1,0 +1,143 @@
+"""The one shape of every error, wherever it is shown: `{code, message, param, hint}`, with `details` for several fields
+at once.
+
+Codes are stable: clients branch on them, messages may change.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Code(StrEnum):
+    """Stable error codes, as rejections, query errors, dead letters and `--json` output carry them."""
+
+    MALFORMED = "malformed"  # not an envelope: bad bytes, bad JSON, no id
+    UNKNOWN_TYPE = "unknown_type"
+    INVALID = "invalid"
+    UNKNOWN_FIELD = "unknown_field"
+    NOT_FOUND = "not_found"
+    DUPLICATE_NAME = "duplicate_name"
+    IN_USE = "in_use"
+    CONFLICT = "conflict"  # expectedversion did not match
+    COMMAND_ID_REUSED = "command_id_reused"
+    STALE_ATTEMPT = "stale_attempt"
+    WRONG_STATE = "wrong_state"
+    NOT_SUPPORTED = "not_supported"
+    NOT_PERMITTED = "not_permitted"
+    UNAVAILABLE = "unavailable"
+    NOT_CONFIRMED = "not_confirmed"  # the client learnt nothing: send again with the same id
+    TOO_LARGE = "too_large"
+    DISK_FULL = "disk_full"
+    INTERNAL = "internal"
+
+
+EXIT_CODES: dict[Code, int] = {
+    Code.INTERNAL: 1,
+    Code.MALFORMED: 3,
+    Code.UNKNOWN_TYPE: 3,
+    Code.INVALID: 3,
+    Code.UNKNOWN_FIELD: 3,
+    Code.TOO_LARGE: 3,
+    Code.NOT_SUPPORTED: 3,
+    Code.NOT_FOUND: 4,
+    Code.DUPLICATE_NAME: 5,
+    Code.IN_USE: 5,
+    Code.CONFLICT: 5,
+    Code.COMMAND_ID_REUSED: 5,
+    Code.STALE_ATTEMPT: 5,
+    Code.WRONG_STATE: 5,
+    Code.UNAVAILABLE: 6,
+    Code.NOT_CONFIRMED: 6,
+    Code.DISK_FULL: 6,
+    Code.NOT_PERMITTED: 7,
+}
+
+
+class Problem(BaseModel):
+    """One error. `param` names the field (dotted path), `hint` the way out, `details` lists every wrong field."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    code: Code
+    message: str
+    param: str | None = None
+    hint: str | None = None
+    details: list[Problem] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The process exit code of a command line that ends with this error."""
+        return EXIT_CODES[self.code]
+
+    def document(self) -> dict[str, object]:
+        """The JSON form: the four keys always, `details` only where there are any."""
+        body: dict[str, object] = {
+            "code": self.code.value,
+            "message": self.message,
+            "param": self.param,
+            "hint": self.hint,
+        }
+        if self.details:
+            body["details"] = [detail.document() for detail in self.details]
+        return body
+
+
+class TunebusError(Exception):
+    """An expected failure that carries its `Problem`; the only exception users ever see the text of."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def fail(code: Code, message: str, *, param: str | None = None, hint: str | None = None) -> TunebusError:
+    """Build the exception to raise: `raise fail(Code.NOT_FOUND, "...", param="dataset_id")`."""
+    return TunebusError(Problem(code=code, message=message, param=param, hint=hint))
+
+
+def combine(problems: Iterable[Problem]) -> Problem:
+    """One problem for several: itself when there is one, else the first's code with all of them in `details`."""
+    found = list(problems)
+    if len(found) == 1:
+        return found[0]
+    message = "; ".join(f"{p.param}: {p.message}" if p.param else p.message for p in found)
+    return Problem(code=found[0].code, message=message, param=found[0].param, hint=found[0].hint, details=found)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to a mistyped one, or None when nothing is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def from_validation(error: ValidationError, known_fields: Iterable[str], prefix: str = "") -> Problem:
+    """Translate pydantic's findings into one `Problem` that names every wrong field and suggests near names."""
+    known = list(known_fields)
+    problems = []
+    for item in error.errors(include_url=False, include_context=False):
+        param = ".".join(str(part) for part in (*([prefix] if prefix else []), *item["loc"])) or None
+        if item["type"] == "extra_forbidden":
+            near = nearest(str(item["loc"][-1]), known) if len(item["loc"]) == 1 else None
+            problems.append(
+                Problem(
+                    code=Code.UNKNOWN_FIELD,
+                    message=f"unknown field {item['loc'][-1]!r}",
+                    param=param,
+                    hint=f"did you mean {near!r}?" if near else f"known fields: {', '.join(sorted(known))}",
+                )
+            )
+            continue
+        message = item["msg"].removeprefix("Value error, ")
+        message = "is required" if item["type"] == "missing" else f"{message}, not {_short(item['input'])}"
+        problems.append(Problem(code=Code.INVALID, message=message, param=param))
+    return combine(problems)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

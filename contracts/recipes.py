@@ -1,0 +1,216 @@
+"""What a training or an evaluation is asked to do, validated without torch; the child resolves it to trl, peft and
+transformers.
+
+Names follow transformers' and peft's own where they mean the same.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+ORDINARY_MODEL_FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi3")
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+Finite = Annotated[float, AfterValidator(_finite)]
+Positive = Annotated[Finite, Field(gt=0)]
+Share = Annotated[Finite, Field(gt=0, le=1)]
+Count = Annotated[int, Field(gt=0, strict=True)]
+
+
+class Settings(BaseModel):
+    """Strict: an unknown key is an error, so that nothing asked for is silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoraSettings(Settings):
+    """LoRA (Hu et al. 2021, arXiv:2106.09685). `target_modules="all-linear"` adapts every linear layer but the head."""
+
+    r: Count = 16
+    lora_alpha: Count = 32
+    lora_dropout: Annotated[Finite, Field(ge=0, lt=1)] = 0.0
+    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    bias: Literal["none", "all", "lora_only"] = "none"
+    use_rslora: bool = False
+    use_dora: bool = False
+
+
+class TrainingArguments(Settings):
+    """How to train. None means: decided from the data, the model and the machine when the attempt starts."""
+
+    num_train_epochs: Positive = 1.0
+    max_steps: Count | None = None
+    learning_rate: Positive = 2e-4
+    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    warmup_ratio: Annotated[Finite, Field(ge=0, lt=1)] = 0.03
+    weight_decay: Annotated[Finite, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[Finite, Field(ge=0)] = 1.0
+    optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adafactor"] = "adamw_torch"
+    per_device_train_batch_size: Count = 8
+    per_device_eval_batch_size: Count | None = None
+    gradient_accumulation_steps: Count = 1
+    max_length: Count | None = None
+    group_by_length: bool = True
+    gradient_checkpointing: bool | None = None
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    eval_steps: Count | None = None
+    save_steps: Count | None = None
+    logging_steps: Count = 1
+    save_total_limit: Count = 2
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+
+
+class GenerationSettings(Settings):
+    """How an answer is produced; greedy unless a temperature is given."""
+
+    max_new_tokens: Annotated[int, Field(gt=0, le=4096)] = 64
+    temperature: Annotated[Finite, Field(ge=0)] = 0.0
+    top_p: Share = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    repetition_penalty: Positive = 1.0
+
+
+class QuantizationSettings(Settings):
+    """Known so that it can be stored and refused by name: no recipe of this version quantizes."""
+
+    load_in_8bit: bool = False
+    load_in_4bit: bool = False
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
+    bnb_4bit_compute_dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    bnb_4bit_use_double_quant: bool = False
+
+
+CONFIG_BODIES: dict[str, type[Settings] | None] = {
+    "training_arguments": TrainingArguments,
+    "lora": LoraSettings,
+    "generation": GenerationSettings,
+    "quantization": QuantizationSettings,
+    "custom": None,
+}
+
+
+class PromptTemplates(BaseModel):
+    """The three templates of a prompt; `{column}` is replaced by the row's value, `{{` and `}}` are literal braces."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prompt_template: str
+    input_template: str
+    completion_template: str
+
+
+TextFormat = Literal["chat", "plain"]
+DataFormat = Literal["prompt", "messages", "prompt_completion"]
+
+
+class DatasetSource(BaseModel):
+    """Where a dataset's rows are and how they are sampled and split; shared by training and evaluation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset_id: str
+    location: str
+    type: Literal["csv", "json", "jsonl"]
+    sha256: str
+    features: list[str]
+    format: DataFormat
+    prompt: PromptTemplates | None = None
+    prompt_id: str | None = None
+    dataset_fraction: float = 1.0
+    train_test_split: float = 0.95
+    split_seed: int = 42
+
+
+class ModelSource(BaseModel):
+    """Where a base model's files are. `location` is an absolute path, or an `artifact:` URI before it is resolved."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model_id: str
+    location: str
+    sha256: str
+    architecture: str | None = None
+
+
+class FineTuningRecipe(BaseModel):
+    """A fine-tuning as resolved by the registry: nothing left to default.
+    `sources` says where each setting came from.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    method: Literal["lora"] = "lora"
+    model: ModelSource
+    dataset: DatasetSource
+    training_arguments: TrainingArguments
+    lora: LoraSettings
+    text_format: TextFormat | None = None
+    adapter_name: str
+    num_cpu: int | None = None
+    num_gpu: int = 0
+    num_memory_gb: float | None = None
+    sources: dict[str, Literal["default", "config", "command"]] = Field(default_factory=dict)
+
+
+class AdapterSource(BaseModel):
+    """A LoRA adapter to put on the base model before scoring."""
+
+    model_config = ConfigDict(frozen=True)
+
+    adapter_id: str
+    location: str
+    sha256: str
+
+
+class EvaluationRecipe(BaseModel):
+    """An evaluation of one base model, with or without one adapter, on the held-out rows of a dataset."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: ModelSource
+    adapter: AdapterSource | None = None
+    dataset: DatasetSource
+    generation: GenerationSettings
+    max_rows: int | None = None
+    text_format: TextFormat | None = None
+    batch_size: int = 16
+    max_length: int | None = None
+    seed: int = 42
+    num_cpu: int | None = None
+    num_gpu: int = 0
+    num_memory_gb: float | None = None
+
+
+class Checkpoint(BaseModel):
+    """A recorded checkpoint: `uri` is its folder, `manifest_sha256` the hash of the manifest that proves it whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: int
+    step: int
+    uri: str
+    manifest_sha256: str
+    loss: float | None = None
+    eval_loss: float | None = None
+
+
+class ChildJob(BaseModel):
+    """`job.json`: everything the child process needs, with absolute paths. Runnable by hand, with no bus."""
+
+    kind: Literal["fine_tuning_job", "evaluation_job"]
+    job_id: str
+    attempt: int
+    attempt_folder: str
+    recipe: dict[str, Any]
+    resume_from: str | None = None
+    resume_manifest_sha256: str | None = None
+    threads: int = 1

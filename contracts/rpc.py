@@ -1,0 +1,94 @@
+"""Calls of workers to the registry by request and reply: claiming a job, keeping its lease, handing over a dead letter.
+
+Unlike commands they are not durable: a worker that gets no reply asks again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CLAIM_JOB = "ClaimJob"
+HEARTBEAT = "Heartbeat"
+RECORD_DEAD_LETTER = "RecordDeadLetter"
+
+JobKind = Literal["fine_tuning_job", "evaluation_job"]
+Desired = Literal["run", "stop_after_checkpoint", "kill"]
+
+
+class _Call(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Capabilities(_Call):
+    """What a worker can offer a job. Memory in GiB."""
+
+    cpus: int
+    memory_gb: float
+    gpus: list[str] = Field(default_factory=list)
+    artifact_root: str = Field(description="identity of the artifact root it sees; another root's jobs are not claimed")
+
+
+class ClaimJob(_Call):
+    """`claim_id` is new for each claim and repeated on a retry, so that a lost reply does not strand a job."""
+
+    worker_id: str
+    claim_id: str
+    kind: JobKind
+    host: str
+    capabilities: Capabilities
+
+
+class Assignment(_Call):
+    """A claimed job: its attempt number (the fencing token), recipe and the checkpoints to resume from, newest first."""
+
+    job_id: str
+    kind: JobKind
+    attempt: int
+    lease_seconds: float
+    out_dir: str
+    recipe: dict[str, Any]
+    checkpoints: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class ClaimReply(_Call):
+    assignment: Assignment | None = None
+    waiting_reason: str | None = None
+
+
+class Heartbeat(_Call):
+    """Renews the lease; `step` and `total_steps` are for display until telemetry arrives."""
+
+    worker_id: str
+    job_id: str
+    attempt: int
+    step: int = 0
+    total_steps: int = 0
+
+
+class HeartbeatReply(_Call):
+    """`stale_attempt`: the job belongs to another attempt or has ended; kill the child and report nothing."""
+
+    desired: Desired = "run"
+    stale_attempt: bool = False
+    lease_seconds: float
+
+
+class RecordDeadLetter(_Call):
+    """A message that a worker could not handle, for the registry's list. `data` is base64."""
+
+    stream: str
+    seq: int
+    subject: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    data: str
+    reason: str
+    consumer: str | None = None
+
+
+CALLS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
+    CLAIM_JOB: (ClaimJob, ClaimReply),
+    HEARTBEAT: (Heartbeat, HeartbeatReply),
+    RECORD_DEAD_LETTER: (RecordDeadLetter, None),
+}

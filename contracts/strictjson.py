@@ -1,0 +1,76 @@
+"""Reading JSON that strangers sent: UTF-8 only, no duplicate keys, no NaN, bounded nesting and size.
+
+It raises `TunebusError(malformed)` with the reason and never lets a parser's own exception out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from tunebus.contracts.errors import Code, fail
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 64
+
+_BRACKETS_OR_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def loads(body: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
+    """Parse `body`; errors: `malformed` (encoding, syntax, NaN, duplicate key, nesting), `too_large`."""
+    if len(body) > max_bytes:
+        raise fail(Code.TOO_LARGE, f"message of {len(body)} bytes is over the limit of {max_bytes}")
+    if not body.strip():
+        raise fail(Code.MALFORMED, "empty message", hint="send a JSON object")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise fail(Code.MALFORMED, f"not UTF-8: bad byte at offset {error.start}") from None
+    _check_depth(body, max_depth)
+    try:
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_keys)
+    except json.JSONDecodeError as error:
+        raise fail(Code.MALFORMED, f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+    except (RecursionError, ValueError) as error:
+        raise fail(Code.MALFORMED, f"not JSON: {error}") from None
+
+
+def dumps(value: object) -> bytes:
+    """Compact UTF-8 JSON; raises ValueError on NaN and infinities."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def canonical(value: object) -> bytes:
+    """The one spelling that equal values share (sorted keys), for hashing."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _check_depth(body: bytes, limit: int) -> None:
+    """Count brackets outside strings, so that deep nesting is refused before a recursive parser meets it."""
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return
+    depth = 0
+    for match in _BRACKETS_OR_STRINGS.finditer(body):
+        first = match.group()[:1]
+        if first in b"[{":
+            depth += 1
+            if depth > limit:
+                raise fail(Code.MALFORMED, f"nested deeper than {limit} levels")
+        elif first in b"]}":
+            depth -= 1
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise fail(Code.MALFORMED, f"{name} is no JSON number", hint='send non-finite numbers as strings, e.g. "NaN"')
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise fail(Code.MALFORMED, f"duplicate key {key!r}")
+            seen.add(key)
+    return found

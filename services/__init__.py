@@ -1,0 +1,1 @@
+"""The processes of Tunebus, one package each, and the platform that all of them stand on."""

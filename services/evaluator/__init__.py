@@ -1,0 +1,1 @@
+"""Evaluation workers: the trainer's shape, with scoring in place of training. Only the child imports torch."""

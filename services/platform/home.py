@@ -1,0 +1,130 @@
+"""The folder a studio lives in: its files, its lock and the run file by which other programs find it.
+
+Files of ours are `artifact:` URIs relative to the artifact root, so that a home can move.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import IO, Any
+
+from tunebus.contracts.errors import Code, fail
+
+SCHEME = "artifact:"
+STARTER_PACK = Path(__file__).parent.parent / "trainer" / "starter" / "pack"
+
+
+class Home:
+    """Paths inside one home. Creating it makes the folders; errors name the path and what is in the way."""
+
+    def __init__(self, folder: Path, artifacts: Path | None = None) -> None:
+        self.folder = folder
+        self.artifacts = artifacts or folder / "artifacts"
+
+    def create(self) -> Home:
+        for path in (self.folder, self.artifacts, self.logs, self.nats_store):
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise fail(
+                    Code.INVALID,
+                    f"{path} cannot be made: a regular file is in the way",
+                    param="TUNEBUS_HOME",
+                    hint="name a folder that does not lie below a file",
+                ) from None
+            except OSError as error:
+                raise fail(
+                    Code.NOT_PERMITTED, f"{path} cannot be made: {error.strerror}", param="TUNEBUS_HOME"
+                ) from None
+        self.folder.chmod(0o700)
+        return self
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def nats_store(self) -> Path:
+        return self.folder / "nats"
+
+    @property
+    def password_file(self) -> Path:
+        return self.folder / "nats.password"
+
+    @property
+    def run_file(self) -> Path:
+        return self.folder / "run.json"
+
+    def uri(self, path: Path) -> str:
+        """The `artifact:` URI of a path under the artifact root; raises ValueError for any other path."""
+        return SCHEME + path.absolute().relative_to(self.artifacts.absolute()).as_posix()
+
+    def path(self, uri: str) -> Path:
+        """The path of an `artifact:` URI; `not_permitted` for one that points out of the artifact root."""
+        if not uri.startswith(SCHEME):
+            raise fail(Code.INVALID, f"{uri!r} is no {SCHEME} URI")
+        root = self.artifacts.resolve()
+        found = (root / uri.removeprefix(SCHEME)).resolve()
+        if found != root and root not in found.parents:
+            raise fail(Code.NOT_PERMITTED, f"{uri!r} points out of the artifact root")
+        return found
+
+    def resolve(self, location: str) -> Path:
+        """The path of a location as events keep it: an `artifact:` URI or an absolute path."""
+        return self.path(location) if location.startswith(SCHEME) else Path(location)
+
+    def write_run_file(self, document: dict[str, Any]) -> None:
+        """Replace the run file atomically; readable by its owner alone, since the bus URL holds a password."""
+        draft = self.run_file.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(document, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.run_file)
+
+    def read_run_file(self) -> dict[str, Any] | None:
+        """The run file of the studio of this home, or None when none runs or it cannot be read."""
+        try:
+            document = json.loads(self.run_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return document if isinstance(document, dict) else None
+
+
+class HomeLock:
+    """One studio a home: an advisory lock that dies with its process.
+    A second holder is refused, naming the first's pid.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._path = home.folder / "lock"
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            pid = file.read().strip() or "unknown"
+            file.close()
+            raise fail(
+                Code.CONFLICT,
+                f"a studio already runs on {self._path.parent} (pid {pid})",
+                param="TUNEBUS_HOME",
+                hint="stop it, or use another --home",
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

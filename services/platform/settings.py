@@ -1,0 +1,144 @@
+"""Settings from `TUNEBUS_*` environment variables. An unknown `TUNEBUS_` name is an error with a suggestion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from tunebus.contracts.errors import Code, Problem, TunebusError, combine, nearest
+from tunebus.contracts.subjects import Subjects
+
+PREFIX = "TUNEBUS_"
+
+
+class Settings(BaseSettings):
+    """What an operator may set.
+    Paths are made absolute; durations are seconds; sizes are bytes unless the name says otherwise.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("tunebus")))
+    namespace: str = "tunebus"
+    nats_url: SecretStr | None = Field(default=None, description="an existing server; the embedded one when not set")
+    nats_server: Path | None = Field(default=None, description="another nats-server binary")
+    nats_port: int = Field(default=0, ge=0, le=65535, description="0: any free port")
+    database_url: SecretStr | None = Field(default=None, description="PostgreSQL; SQLite in the home when not set")
+    artifact_root: Path | None = Field(default=None, description="default: artifacts in the home")
+    dataset_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description=f"folders that AddDataset and AddModel may read, separated by {os.pathsep!r}"
+    )
+    mlflow_tracking_uri: str | None = None
+    ui_host: str = "127.0.0.1"
+    ui_port: int = Field(default=7860, ge=0, le=65535, description="0: any free port")
+    ui_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    ui_upload_limit_mb: int = Field(default=200, gt=0)
+    lease_seconds: float = Field(default=30.0, gt=0)
+    idle_claim_seconds: float = Field(default=30.0, gt=0, description="how often an idle worker asks without a bell")
+    max_crash_retries: int = Field(default=2, ge=0)
+    trainers: int = Field(default=1, ge=0, le=64, description="trainer processes that `up` starts")
+    evaluators: int = Field(default=1, ge=0, le=64)
+    threads_per_job: int | None = Field(default=None, gt=0, description="default: the cores shared by all workers")
+    log_level: str = "INFO"
+    load_defaults: bool = True
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("dataset_roots", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part).expanduser().absolute() for part in value.split(os.pathsep) if part.strip())
+        return value
+
+    @field_validator("ui_allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def subjects(self) -> Subjects:
+        return Subjects(self.namespace)
+
+    @property
+    def artifacts(self) -> Path:
+        return (self.artifact_root or self.home / "artifacts").absolute()
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Folders that commands may name files in: those set, else the home and the folder the studio was started in."""
+        return self.dataset_roots or (self.home, Path.cwd())
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger. PostgreSQL URLs get the psycopg driver."""
+        if self.database_url is None:
+            return f"sqlite:///{self.home / 'tunebus.db'}"
+        return _with_driver(self.database_url.get_secret_value())
+
+    @property
+    def telemetry_url(self) -> str:
+        """Telemetry has a file of its own on SQLite; on PostgreSQL it shares the database."""
+        if self.database_url is None:
+            return f"sqlite:///{self.home / 'telemetry.db'}"
+        url = self.ledger_url
+        if url.startswith("sqlite:///"):
+            path = Path(url.removeprefix("sqlite:///"))
+            return f"sqlite:///{path.with_name(path.stem + '-telemetry' + path.suffix)}"
+        return url
+
+
+def _with_driver(url: str) -> str:
+    for plain in ("postgresql://", "postgres://"):
+        if url.startswith(plain):
+            return "postgresql+psycopg://" + url.removeprefix(plain)
+    return url
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings; `overrides` win over the environment. Errors: `invalid`, naming each variable and the fix."""
+    env = os.environ if environment is None else environment
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    problems = []
+    for name in sorted(env):
+        if name.startswith(PREFIX) and name not in known:
+            near = nearest(name, known)
+            problems.append(
+                Problem(
+                    code=Code.INVALID,
+                    message=f"unknown setting {name}",
+                    param=name,
+                    hint=f"did you mean {near}?" if near else f"known settings: {', '.join(sorted(known))}",
+                )
+            )
+    if problems:
+        raise TunebusError(combine(problems))
+    given: dict[str, Any] = {
+        name: env[PREFIX + name.upper()] for name in Settings.model_fields if env.get(PREFIX + name.upper())
+    }
+    given.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        raise TunebusError(
+            combine(
+                Problem(
+                    code=Code.INVALID,
+                    message=item["msg"],
+                    param=PREFIX + str(item["loc"][0]).upper() if item["loc"] else None,
+                )
+                for item in error.errors(include_url=False)
+            )
+        ) from None
+    settings.subjects  # noqa: B018  refuses a namespace that no stream can be named after
+    return settings

@@ -1,0 +1,1 @@
+"""Telemetry ingestion and every projection that need not be inline."""

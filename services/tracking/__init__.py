@@ -1,0 +1,1 @@
+"""Side subscribers that mirror jobs into other trackers, off the training path."""

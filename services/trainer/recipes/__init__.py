@@ -1,0 +1,1 @@
+"""The training itself, one module per method. Imported by the training child alone."""

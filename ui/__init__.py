@@ -1,0 +1,1 @@
+"""What people use: the browser pages and the command line. Both read projections and send commands; neither writes SQL."""
