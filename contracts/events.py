@@ -7,6 +7,8 @@ Additive only: a new field has a default; a change of meaning is a new `schema_v
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -203,6 +205,27 @@ class JobSucceeded(_JobEvent):
     result_sha256: str | None = None
     adapter_id: str | None = None
     metrics: dict[str, float | None] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RecordedEvent:
+    """An event of the record, upcast to its newest schema version.
+    `position` is the total order, `version` its entity's.
+    """
+
+    position: int
+    event_id: str
+    aggregate: str
+    entity_id: str
+    version: int
+    type: str
+    schema_version: int
+    data: Mapping[str, Any]
+    recorded_at: str
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    actor: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 EVENTS: dict[str, type[Event]] = {

@@ -41,7 +41,7 @@ class ClaimJob(_Call):
 
 
 class Assignment(_Call):
-    """A claimed job: its attempt number (the fencing token), recipe and the checkpoints to resume from, newest first."""
+    """A claimed job: attempt number (the fencing token), recipe and the checkpoints to resume from, newest first."""
 
     job_id: str
     kind: JobKind

@@ -1,1 +1,1 @@
-"""The read side: tables, pure apply functions, queries and rebuild. It never decides anything and never touches the bus."""
+"""The read side: tables, pure apply functions, queries and rebuild. It decides nothing and never touches the bus."""

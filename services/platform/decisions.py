@@ -13,14 +13,15 @@ from sqlalchemy import Connection
 from sqlalchemy.sql import Executable
 from tunebus.contracts.envelope import CommandEnvelope
 from tunebus.contracts.errors import Problem
+from tunebus.contracts.events import RecordedEvent
 
 
 @dataclass(frozen=True)
 class PreparedCommand:
     """A command ready to be decided. `command` is the validated contract object (None when `rejection` is set).
 
-    `facts` is what the prepare step found out; `meta` is what the server knows of the sender. A `rejection` found before
-    the transaction (validation, prepare) is only recorded, so that a retry gets the same outcome.
+    `facts` is what the prepare step found out; `meta` is what the server knows of the sender. A `rejection` found
+    before the transaction (validation, prepare) is only recorded, so that a retry gets the same outcome.
     """
 
     envelope: CommandEnvelope
@@ -39,25 +40,6 @@ class NewEvent:
     type: str
     schema_version: int
     data: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class RecordedEvent:
-    """An event of the record, upcast to its newest schema version."""
-
-    position: int
-    event_id: str
-    aggregate: str
-    entity_id: str
-    version: int
-    type: str
-    schema_version: int
-    data: Mapping[str, Any]
-    recorded_at: str
-    correlation_id: str | None = None
-    causation_id: str | None = None
-    actor: str | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

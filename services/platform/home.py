@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tunebus.contracts.errors import Code, fail
+from tunebus.contracts.identifiers import new_id
 
 SCHEME = "artifact:"
 STARTER_PACK = Path(__file__).parent.parent / "trainer" / "starter" / "pack"
@@ -57,6 +58,16 @@ class Home:
     @property
     def run_file(self) -> Path:
         return self.folder / "run.json"
+
+    def artifact_root_id(self) -> str:
+        """The identity of the artifact root, made on first use: a worker that sees another root cannot do the job."""
+        marker = self.artifacts / ".artifact-root"
+        try:
+            with marker.open("x") as file:
+                file.write(new_id())
+        except FileExistsError:
+            pass
+        return marker.read_text().strip()
 
     def uri(self, path: Path) -> str:
         """The `artifact:` URI of a path under the artifact root; raises ValueError for any other path."""

@@ -76,7 +76,7 @@ class Settings(BaseSettings):
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """Folders that commands may name files in: those set, else the home and the folder the studio was started in."""
+        """Folders that commands may name files in: those set, else the home and the folder of the start."""
         return self.dataset_roots or (self.home, Path.cwd())
 
     @property
