@@ -1,0 +1,10 @@
+"""Fixtures that every kind of test shares; each lives in the module of `tests/fixtures` named after what it provides."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+pytest_plugins = [f"tests.fixtures.{module.stem}" for module in sorted((ROOT / "tests" / "fixtures").glob("[a-z]*.py"))]
