@@ -1,0 +1,41 @@
+"""Rows of datasets from their events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tunebus.contracts.events import RecordedEvent
+from tunebus.projections.changes import Change, Insert
+from tunebus.projections.tables import datasets, name_key
+
+
+def apply(event: RecordedEvent) -> list[Change]:
+    handler = _HANDLERS.get(event.type)
+    return handler(event) if handler else []
+
+
+def _added(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    row = {
+        "id": event.entity_id,
+        "position": event.position,
+        "version": event.version,
+        "added_at": event.recorded_at,
+        "name": data["name"],
+        "name_key": name_key(data["name"]),
+        "type": data["type"],
+        "description": data.get("description", ""),
+        "huggingface_name": data.get("huggingface_name"),
+        "revision": data.get("revision"),
+        "location": data["location"],
+        "format": data["format"],
+        "features": data["features"],
+        "rows": data["rows"],
+        "bytes": data["bytes"],
+        "sha256": data["sha256"],
+        "warnings": data.get("warnings", []),
+    }
+    return [Insert(datasets, row)]
+
+
+_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {"DatasetAdded": _added}

@@ -1,0 +1,22 @@
+"""Rows of evaluation jobs from their events. What all jobs share is in `jobs`."""
+
+from __future__ import annotations
+
+from tunebus.contracts.events import RecordedEvent
+from tunebus.projections import jobs
+from tunebus.projections.changes import Change, Insert
+from tunebus.projections.tables import evaluation_jobs
+
+
+def apply(event: RecordedEvent) -> list[Change]:
+    return _added(event) if event.type == "EvaluationJobAdded" else jobs.apply(event)
+
+
+def _added(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    row = jobs.new_row(event) | {
+        "parent_id": data["parent_id"],
+        "generation": data["recipe"].get("generation"),
+        "selected_features": data["asked"].get("selected_features"),
+    }
+    return [Insert(evaluation_jobs, row)]

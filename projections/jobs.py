@@ -1,0 +1,294 @@
+"""What the events that every kind of job shares change: the job's row, its attempts and its checkpoints.
+
+The states: queued, held, starting, running, stopping, stopped, interrupted, succeeded, failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tunebus.contracts.events import RecordedEvent
+from tunebus.projections.changes import Change, Increment, Insert, Update
+from tunebus.projections.tables import JOB_TABLES, job_attempts, job_checkpoints
+
+WORKER_SHUTDOWN = "worker_shutdown"
+
+
+def new_row(event: RecordedEvent) -> dict[str, Any]:
+    """The shared columns of a job just added: held until its `JobQueued` follows."""
+    data = event.data
+    recipe: Mapping[str, Any] = data["recipe"]
+    dataset: Mapping[str, Any] = recipe.get("dataset") or {}
+    return {
+        "id": event.entity_id,
+        "position": event.position,
+        "version": event.version,
+        "state": "held",
+        "cause": None,
+        "message": None,
+        "hint": None,
+        "attempt": 0,
+        "attempts": 0,
+        "crashes": 0,
+        "priority": data.get("priority", 0),
+        "queued_position": None,
+        "worker_id": None,
+        "host": None,
+        "stop": "none",
+        "step": 0,
+        "total_steps": None,
+        "checkpoint_attempt": None,
+        "checkpoint_step": None,
+        "checkpoint_uri": None,
+        "checkpoint_sha256": None,
+        "base_model_id": data["base_model_id"],
+        "dataset_id": data["dataset_id"],
+        "prompt_id": data.get("prompt_id"),
+        "adapter_id": data.get("adapter_id"),
+        "num_cpu": recipe.get("num_cpu"),
+        "num_gpu": recipe.get("num_gpu", 0),
+        "num_memory": recipe.get("num_memory_gb"),
+        "dataset_fraction": dataset.get("dataset_fraction"),
+        "train_test_split": dataset.get("train_test_split"),
+        "quantization": data["asked"].get("quantization"),
+        "asked": data["asked"],
+        "recipe": recipe,
+        "warnings": data.get("warnings", []),
+        "out_dir": data["out_dir"],
+        "result_uri": None,
+        "result_sha256": None,
+        "metrics": {},
+        "created_at": event.recorded_at,
+        "queued_at": None,
+        "started_at": None,
+        "finished_at": None,
+        "updated_at": event.recorded_at,
+    }
+
+
+def apply(event: RecordedEvent) -> list[Change]:
+    handler = _HANDLERS.get(event.type)
+    return handler(event) if handler else []
+
+
+def _job(event: RecordedEvent, **values: Any) -> Update:
+    values |= {"version": event.version, "updated_at": event.recorded_at}
+    return Update(JOB_TABLES[event.aggregate], {"id": event.entity_id}, values)
+
+
+def _attempt(event: RecordedEvent, **values: Any) -> Update:
+    return Update(job_attempts, {"job_id": event.entity_id, "attempt": event.data["attempt"]}, values)
+
+
+def _queued(event: RecordedEvent) -> list[Change]:
+    return [
+        _job(
+            event,
+            state="queued",
+            cause=event.data["cause"],
+            attempts=event.data.get("attempts", 0),
+            queued_position=event.position,
+            queued_at=event.recorded_at,
+            worker_id=None,
+            host=None,
+        )
+    ]
+
+
+def _attempt_started(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    values: dict[str, Any] = {"started_at": event.recorded_at} if data["attempt"] == 1 else {}
+    row = {
+        "job_id": event.entity_id,
+        "attempt": data["attempt"],
+        "kind": event.aggregate,
+        "worker_id": data["worker_id"],
+        "host": data["host"],
+        "state": "starting",
+        "cause": None,
+        "message": None,
+        "detail": None,
+        "hint": None,
+        "signal": None,
+        "exit_code": None,
+        "resume_from": data.get("resume_from"),
+        "resumed_from_step": None,
+        "total_steps": None,
+        "resolved": None,
+        "versions": None,
+        "started_at": event.recorded_at,
+        "running_at": None,
+        "ended_at": None,
+    }
+    job = _job(
+        event,
+        state="starting",
+        attempt=data["attempt"],
+        attempts=data["attempt"],
+        worker_id=data["worker_id"],
+        host=data["host"],
+        **values,
+    )
+    return [job, Insert(job_attempts, row)]
+
+
+def _attempt_running(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    table = JOB_TABLES[event.aggregate]
+    resumed = data.get("resumed_from_step", 0)
+    return [
+        _job(event, total_steps=data["total_steps"], step=resumed),
+        # A stop that was asked for while the child loaded its model stays in sight.
+        Update(table, {"id": event.entity_id, "state": "starting"}, {"state": "running"}),
+        _attempt(
+            event,
+            state="running",
+            total_steps=data["total_steps"],
+            resumed_from_step=resumed,
+            resolved=data.get("resolved", {}),
+            versions=data.get("versions", {}),
+            running_at=event.recorded_at,
+        ),
+    ]
+
+
+def _checkpoint_recorded(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    row = {
+        "position": event.position,
+        "job_id": event.entity_id,
+        "kind": event.aggregate,
+        "attempt": data["attempt"],
+        "step": data["step"],
+        "uri": data["uri"],
+        "manifest_sha256": data["manifest_sha256"],
+        "loss": data.get("loss"),
+        "eval_loss": data.get("eval_loss"),
+        "recorded_at": event.recorded_at,
+    }
+    job = _job(
+        event,
+        step=data["step"],
+        checkpoint_attempt=data["attempt"],
+        checkpoint_step=data["step"],
+        checkpoint_uri=data["uri"],
+        checkpoint_sha256=data["manifest_sha256"],
+    )
+    return [job, Insert(job_checkpoints, row)]
+
+
+def _attempt_lost(event: RecordedEvent) -> list[Change]:
+    cause = "attempt_lost"
+    message = f"nobody heard of worker {event.data['worker_id']} for a whole lease"
+    return [
+        _job(event, state="interrupted", cause=cause, message=message, hint=None, worker_id=None, host=None),
+        _attempt(event, state="lost", cause=cause, message=message, ended_at=event.recorded_at),
+    ]
+
+
+def _attempt_failed(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    crash: dict[str, Any] = {} if data["cause"] == WORKER_SHUTDOWN else {"crashes": Increment()}
+    return [
+        _job(
+            event,
+            state="interrupted",
+            cause=data["cause"],
+            message=data["message"],
+            hint=data.get("hint"),
+            worker_id=None,
+            host=None,
+            **crash,
+        ),
+        _attempt(
+            event,
+            state="failed",
+            cause=data["cause"],
+            message=data["message"],
+            detail=data.get("detail", ""),
+            hint=data.get("hint"),
+            signal=data.get("signal"),
+            exit_code=data.get("exit_code"),
+            ended_at=event.recorded_at,
+        ),
+    ]
+
+
+def _stop_requested(event: RecordedEvent) -> list[Change]:
+    return [_job(event, state="stopping", stop="force" if event.data.get("force") else "graceful")]
+
+
+def _stopped(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    job = _job(
+        event,
+        state="stopped",
+        cause=data["cause"],
+        message=None,
+        hint=None,
+        step=data.get("step", 0),
+        worker_id=None,
+        host=None,
+        finished_at=event.recorded_at,
+    )
+    return [job, *_end_of_attempt(event, "stopped", data["cause"])]
+
+
+def _failed(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    return [
+        _job(
+            event,
+            state="failed",
+            cause=data["cause"],
+            message=data["message"],
+            hint=data.get("hint"),
+            worker_id=None,
+            host=None,
+            finished_at=event.recorded_at,
+        )
+    ]
+
+
+def _succeeded(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    # An evaluation's adapter is the one it scores, which stays; a fine-tuning's is the one it made.
+    made: dict[str, Any] = {"adapter_id": data["adapter_id"]} if data.get("adapter_id") else {}
+    job = _job(
+        event,
+        state="succeeded",
+        cause="finished",
+        message=None,
+        hint=None,
+        step=data.get("step", 0),
+        result_uri=data.get("result_uri"),
+        result_sha256=data.get("result_sha256"),
+        metrics=data.get("metrics", {}),
+        worker_id=None,
+        host=None,
+        finished_at=event.recorded_at,
+        **made,
+    )
+    return [job, *_end_of_attempt(event, "finished", "finished")]
+
+
+def _end_of_attempt(event: RecordedEvent, state: str, cause: str) -> list[Change]:
+    if not event.data.get("attempt"):
+        return []
+    where = {"job_id": event.entity_id, "attempt": event.data["attempt"], "ended_at": None}
+    return [Update(job_attempts, where, {"state": state, "cause": cause, "ended_at": event.recorded_at})]
+
+
+_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+    "JobQueued": _queued,
+    "AttemptStarted": _attempt_started,
+    "AttemptRunning": _attempt_running,
+    "CheckpointRecorded": _checkpoint_recorded,
+    "AttemptLost": _attempt_lost,
+    "AttemptFailed": _attempt_failed,
+    "StopRequested": _stop_requested,
+    "JobStopped": _stopped,
+    "JobFailed": _failed,
+    "JobSucceeded": _succeeded,
+}

@@ -1,0 +1,45 @@
+"""Rows of base models from their events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tunebus.contracts.events import RecordedEvent
+from tunebus.projections.changes import Change, Insert
+from tunebus.projections.tables import models, name_key
+
+
+def apply(event: RecordedEvent) -> list[Change]:
+    handler = _HANDLERS.get(event.type)
+    return handler(event) if handler else []
+
+
+def _added(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    row = {
+        "id": event.entity_id,
+        "position": event.position,
+        "version": event.version,
+        "added_at": event.recorded_at,
+        "name": data["name"],
+        "name_key": name_key(data["name"]),
+        "type": data["type"],
+        "description": data.get("description", ""),
+        "huggingface_name": data.get("huggingface_name"),
+        "revision": data.get("revision"),
+        "location": data["location"],
+        "architecture": data["architecture"],
+        "model_family": data["model_family"],
+        "parameters": data["parameters"],
+        "dtype": data["dtype"],
+        "context_length": data.get("context_length"),
+        "vocabulary_size": data.get("vocabulary_size"),
+        "has_chat_template": data.get("has_chat_template", False),
+        "bytes": data["bytes"],
+        "sha256": data["sha256"],
+        "registered_model": None,
+    }
+    return [Insert(models, row)]
+
+
+_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {"ModelAdded": _added}

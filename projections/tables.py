@@ -1,0 +1,294 @@
+"""The read side's tables: one row an entity, with the columns users see and those that decisions look up.
+
+Every table of `PROJECTIONS` is derived from events alone and can be rebuilt; nothing else may write to it.
+`workers` is not derived: the registry writes it as workers ask for work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeEngine
+from tunebus.contracts.subjects import EVALUATION_JOB, FINE_TUNING_JOB
+
+VERSION = 1
+"""The version of these tables and of the functions that fill them: a change of either raises it, and start rebuilds."""
+
+metadata = MetaData()
+
+DOCUMENT: TypeEngine[Any] = JSON(none_as_null=True)
+
+LIVE_STATES = ("queued", "held", "starting", "running", "stopping", "interrupted")
+ENDED_STATES = ("stopped", "succeeded", "failed")
+
+
+def name_key(name: str) -> str:
+    """What two names are compared by: the trimmed name."""
+    return name.strip()
+
+
+def _entity() -> tuple[Column[Any], ...]:
+    """Columns of every entity. `position` is that of the adding event and the order of lists."""
+    return (
+        Column("id", Text, primary_key=True),
+        Column("position", BigInteger, nullable=False),
+        Column("version", BigInteger, nullable=False),
+        Column("added_at", Text, nullable=False),
+    )
+
+
+def _named() -> tuple[Column[Any], ...]:
+    return (Column("name", Text, nullable=False), Column("name_key", Text, nullable=False))
+
+
+def _job() -> tuple[Column[Any], ...]:
+    """Columns of every kind of job. `position` orders lists, `queued_position` is the newest queueing."""
+    return (
+        Column("id", Text, primary_key=True),
+        Column("position", BigInteger, nullable=False),
+        Column("version", BigInteger, nullable=False),
+        Column("state", Text, nullable=False),
+        Column("cause", Text),
+        Column("message", Text),
+        Column("hint", Text),
+        Column("attempt", Integer, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("crashes", Integer, nullable=False),
+        Column("priority", Integer, nullable=False),
+        Column("queued_position", BigInteger),
+        Column("worker_id", Text),
+        Column("host", Text),
+        Column("stop", Text, nullable=False),
+        Column("step", BigInteger, nullable=False),
+        Column("total_steps", BigInteger),
+        Column("checkpoint_attempt", Integer),
+        Column("checkpoint_step", BigInteger),
+        Column("checkpoint_uri", Text),
+        Column("checkpoint_sha256", Text),
+        Column("base_model_id", Text, nullable=False),
+        Column("dataset_id", Text, nullable=False),
+        Column("prompt_id", Text),
+        Column("adapter_id", Text),
+        Column("num_cpu", Integer),
+        Column("num_gpu", Integer, nullable=False),
+        Column("num_memory", Double),
+        Column("dataset_fraction", Double),
+        Column("train_test_split", Double),
+        Column("quantization", DOCUMENT),
+        Column("asked", DOCUMENT, nullable=False),
+        Column("recipe", DOCUMENT, nullable=False),
+        Column("warnings", DOCUMENT, nullable=False),
+        Column("out_dir", Text, nullable=False),
+        Column("result_uri", Text),
+        Column("result_sha256", Text),
+        Column("metrics", DOCUMENT, nullable=False),
+        Column("created_at", Text, nullable=False),
+        Column("queued_at", Text),
+        Column("started_at", Text),
+        Column("finished_at", Text),
+        Column("updated_at", Text, nullable=False),
+    )
+
+
+datasets = Table(
+    "datasets",
+    metadata,
+    *_entity(),
+    *_named(),
+    Column("type", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("huggingface_name", Text),
+    Column("revision", Text),
+    Column("location", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("features", DOCUMENT, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("warnings", DOCUMENT, nullable=False),
+    UniqueConstraint("name_key", name="uq_datasets_name_key"),
+    Index("ix_datasets_position", "position"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    *_entity(),
+    *_named(),
+    Column("type", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("huggingface_name", Text),
+    Column("revision", Text),
+    Column("location", Text, nullable=False),
+    Column("architecture", Text, nullable=False),
+    Column("model_family", Text, nullable=False),
+    Column("parameters", BigInteger, nullable=False),
+    Column("dtype", Text, nullable=False),
+    Column("context_length", BigInteger),
+    Column("vocabulary_size", BigInteger),
+    Column("has_chat_template", Boolean, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("registered_model", Text),
+    UniqueConstraint("name_key", name="uq_models_name_key"),
+    Index("ix_models_position", "position"),
+)
+
+adapters = Table(
+    "adapters",
+    metadata,
+    *_entity(),
+    *_named(),
+    Column("type", Text, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("huggingface_name", Text),
+    Column("fine_tuning_job_id", Text),
+    Column("prompt_id", Text),
+    Column("sha256", Text, nullable=False),
+    UniqueConstraint("name_key", name="uq_adapters_name_key"),
+    Index("ix_adapters_position", "position"),
+    Index("ix_adapters_model_id", "model_id"),
+)
+
+prompts = Table(
+    "prompts",
+    metadata,
+    *_entity(),
+    *_named(),
+    Column("dataset_id", Text, nullable=False),
+    Column("prompt_template", Text, nullable=False),
+    Column("input_template", Text, nullable=False),
+    Column("completion_template", Text, nullable=False),
+    UniqueConstraint("name_key", name="uq_prompts_name_key"),
+    Index("ix_prompts_position", "position"),
+    Index("ix_prompts_dataset_id", "dataset_id"),
+)
+
+configs = Table(
+    "configs",
+    metadata,
+    *_entity(),
+    Column("type", Text, nullable=False),
+    Column("config", DOCUMENT, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("model_family", Text),
+    Column("is_default", Boolean, nullable=False),
+    UniqueConstraint("type", "sha256", name="uq_configs_type_sha256"),
+    Index("ix_configs_position", "position"),
+)
+
+fine_tuning_jobs = Table(
+    "fine_tuning_jobs",
+    metadata,
+    *_job(),
+    Column("adapter_name", Text, nullable=False),
+    Column("register_adapter", Boolean, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("num_workers", Integer, nullable=False),
+    Column("num_epochs", Double),
+    Column("learning_rate", Double),
+    Column("training_arguments", DOCUMENT),
+    Column("lora", DOCUMENT),
+    Column("framework_type", Text, nullable=False),
+    Column("user_script", Text),
+    Column("user_config", DOCUMENT),
+    Index("ix_fine_tuning_jobs_position", "position"),
+    Index("ix_fine_tuning_jobs_state", "state"),
+    Index("ix_fine_tuning_jobs_adapter_name", "adapter_name"),
+)
+
+evaluation_jobs = Table(
+    "evaluation_jobs",
+    metadata,
+    *_job(),
+    Column("parent_id", Text, nullable=False),
+    Column("generation", DOCUMENT),
+    Column("selected_features", DOCUMENT),
+    Index("ix_evaluation_jobs_position", "position"),
+    Index("ix_evaluation_jobs_state", "state"),
+    Index("ix_evaluation_jobs_parent_id", "parent_id"),
+)
+
+job_attempts = Table(
+    "job_attempts",
+    metadata,
+    Column("job_id", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("worker_id", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cause", Text),
+    Column("message", Text),
+    Column("detail", Text),
+    Column("hint", Text),
+    Column("signal", Integer),
+    Column("exit_code", Integer),
+    Column("resume_from", DOCUMENT),
+    Column("resumed_from_step", BigInteger),
+    Column("total_steps", BigInteger),
+    Column("resolved", DOCUMENT),
+    Column("versions", DOCUMENT),
+    Column("started_at", Text, nullable=False),
+    Column("running_at", Text),
+    Column("ended_at", Text),
+    PrimaryKeyConstraint("job_id", "attempt", name="pk_job_attempts"),
+)
+
+job_checkpoints = Table(
+    "job_checkpoints",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("job_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("manifest_sha256", Text, nullable=False),
+    Column("loss", Double),
+    Column("eval_loss", Double),
+    Column("recorded_at", Text, nullable=False),
+    Index("ix_job_checkpoints_job_id", "job_id"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("capabilities", DOCUMENT, nullable=False),
+    Column("job_id", Text),
+    Column("first_seen", Text, nullable=False),
+    Column("last_seen", Text, nullable=False),
+)
+
+PROJECTIONS: tuple[Table, ...] = (
+    datasets,
+    models,
+    adapters,
+    prompts,
+    configs,
+    fine_tuning_jobs,
+    evaluation_jobs,
+    job_attempts,
+    job_checkpoints,
+)
+
+JOB_TABLES: dict[str, Table] = {FINE_TUNING_JOB: fine_tuning_jobs, EVALUATION_JOB: evaluation_jobs}
