@@ -1,0 +1,174 @@
+"""Templates that turn a row into text: `{column}` stands for the row's value, `{{` and `}}` for literal braces.
+
+Nothing is evaluated: a placeholder is a column's exact name, never an attribute, an index or a format.
+
+A prompt has three templates. `input_template` renders a row's input, `completion_template` its answer, and
+`prompt_template` the whole training text: there `{input}` and `{completion}` stand for the two rendered parts (also
+when a column has that name), and columns may be used as well. The answer stands in it once, as `{completion}` or as the
+completion template word for word; where it does not, it follows at the end. What comes before the answer is what a
+model is given; the answer and what follows it is what it learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunebus.contracts.errors import Code, Problem, TunebusError, combine
+from tunebus.contracts.recipes import PromptTemplates
+from tunebus.services.platform.rows.reading import text_of
+
+INPUT, COMPLETION = "input", "completion"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A placeholder of a parsed template; `position` is where its brace stands, counted from 1."""
+
+    name: str
+    position: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Column) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+Parts = list[str | Column]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A row as text: `prompt` is what the model is given, `completion` what it should answer."""
+
+    prompt: str
+    completion: str
+
+    @property
+    def text(self) -> str:
+        return self.prompt + self.completion
+
+
+class TemplateError(ValueError):
+    """A template whose braces do not match or hold nothing."""
+
+
+def parse(template: str) -> Parts:
+    """Split a template into text and placeholders. Errors: `TemplateError`, naming the position (from 1)."""
+    parts: Parts = []
+    text = ""
+    at = 0
+    while at < len(template):
+        character = template[at]
+        if template[at : at + 2] in ("{{", "}}"):
+            text += character
+            at += 2
+        elif character == "}":
+            raise TemplateError(f"a '}}' at position {at + 1} closes nothing; write '}}}}' for a literal brace")
+        elif character == "{":
+            end = template.find("}", at)
+            inner = template[at + 1 : end]
+            if end < 0 or "{" in inner:
+                raise TemplateError(f"the '{{' at position {at + 1} is not closed; write '{{{{' for a literal brace")
+            if not inner.strip():
+                raise TemplateError(f"the placeholder at position {at + 1} is empty")
+            parts += ([text] if text else []) + [Column(inner.strip(), at + 1)]
+            text = ""
+            at = end + 1
+        else:
+            text += character
+            at += 1
+    return [*parts, text] if text else parts
+
+
+def check(templates: PromptTemplates, features: Sequence[str]) -> list[Problem]:
+    """Everything wrong with a prompt's templates for a dataset with these features; empty when they fit."""
+    problems = []
+    parsed: dict[str, Parts] = {}
+    for field, extra in (
+        ("prompt_template", (INPUT, COMPLETION)),
+        ("input_template", ()),
+        ("completion_template", ()),
+    ):
+        source = getattr(templates, field)
+        if not source.strip():
+            problems.append(Problem(code=Code.INVALID, message="is required", param=field))
+            continue
+        try:
+            parsed[field] = parse(source)
+        except TemplateError as error:
+            problems.append(Problem(code=Code.INVALID, message=str(error), param=field))
+            continue
+        names = [part for part in parsed[field] if isinstance(part, Column)]
+        known = {*features, *extra}
+        problems += [_unknown(column, field, features, extra) for column in names if column.name not in known]
+    if not problems and _answer_places(parsed["prompt_template"], parsed["completion_template"]) is None:
+        problems.append(
+            Problem(
+                code=Code.INVALID,
+                message="holds the answer more than once",
+                param="prompt_template",
+                hint="write {completion} once, where the answer begins",
+            )
+        )
+    return problems
+
+
+class Renderer:
+    """A prompt's templates, parsed once. Errors: `invalid`, as `check` finds them."""
+
+    def __init__(self, templates: PromptTemplates, features: Sequence[str]) -> None:
+        problems = check(templates, features)
+        if problems:
+            raise TunebusError(combine(problems))
+        self._input = parse(templates.input_template)
+        self._completion = parse(templates.completion_template)
+        whole = parse(templates.prompt_template)
+        places = _answer_places(whole, self._completion)
+        assert places is not None
+        self._before, self._after = places
+
+    def render(self, row: Mapping[str, Any]) -> Rendered:
+        """The row as text. A column that the row lacks, or that is null, is empty."""
+        part = _fill(self._input, row)
+        completion = _fill(self._completion, row)
+        names = {**row, INPUT: part, COMPLETION: completion}
+        return Rendered(_fill(self._before, names), completion + _fill(self._after, names))
+
+
+def _fill(parts: Parts, row: Mapping[str, Any]) -> str:
+    return "".join(part if isinstance(part, str) else text_of(row.get(part.name)) for part in parts)
+
+
+def _answer_places(whole: Parts, completion: Parts) -> tuple[Parts, Parts] | None:
+    """What stands before and after the answer in the prompt template, or None when it is there more than once."""
+    marked = [index for index, part in enumerate(whole) if part == Column(COMPLETION)]
+    if len(marked) == 1:
+        return whole[: marked[0]], whole[marked[0] + 1 :]
+    if marked:
+        return None
+    # Text of the two templates may be joined to its neighbours differently, so compare character by character.
+    letters, wanted = _letters(whole), _letters(completion)
+    found = [at for at in range(len(letters) - len(wanted) + 1) if letters[at : at + len(wanted)] == wanted]
+    if not found:
+        return whole, []
+    return (letters[: found[0]], letters[found[0] + len(wanted) :]) if len(found) == 1 else None
+
+
+def _letters(parts: Parts) -> Parts:
+    letters: Parts = []
+    for part in parts:
+        letters += part if isinstance(part, str) else [part]
+    return letters
+
+
+def _unknown(column: Column, field: str, features: Sequence[str], extra: Sequence[str]) -> Problem:
+    there = f"features: {', '.join(features)}"
+    if extra:
+        there += f"; also {' and '.join('{' + name + '}' for name in extra)}"
+    if any(mark in column.name for mark in ".[:!"):
+        there = f"a placeholder is a column's name, without attribute, index or format; {there}"
+    message = f"{{{column.name}}} at position {column.position} is no feature of the dataset"
+    return Problem(code=Code.INVALID, message=message, param=field, hint=there)
