@@ -1,0 +1,99 @@
+"""Messages that nobody could handle, kept whole, with the reason, until somebody looks at them or sends them again.
+
+A dead letter is recorded before its message is terminated, so nothing is dropped silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.exc import IntegrityError
+from tunebus.contracts.identifiers import timestamp
+from tunebus.services.platform.schema import dead_letters
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    id: int
+    stream: str
+    seq: int
+    subject: str
+    data: bytes
+    reason: str
+    seen_at: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    consumer: str | None = None
+    resent_at: str | None = None
+
+
+def record(
+    connection: Connection,
+    *,
+    stream: str,
+    seq: int,
+    subject: str,
+    data: bytes,
+    reason: str,
+    headers: Mapping[str, str] | None = None,
+    consumer: str | None = None,
+) -> int:
+    """Keep a message and return its id. The same message of the same stream and sequence is kept once."""
+    stream, subject, reason = _storable(stream), _storable(subject), _storable(reason)
+    digest = hashlib.sha256(subject.encode() + b"\0" + data).hexdigest()
+    same = (dead_letters.c.stream == stream, dead_letters.c.seq == seq, dead_letters.c.digest == digest)
+    kept = connection.scalar(select(dead_letters.c.id).where(*same))
+    if kept is not None:
+        return int(kept)
+    try:
+        with connection.begin_nested():
+            result = connection.execute(
+                dead_letters.insert().values(
+                    stream=stream,
+                    seq=seq,
+                    digest=digest,
+                    consumer=_storable(consumer) if consumer is not None else None,
+                    subject=subject,
+                    headers={_storable(name): _storable(value) for name, value in (headers or {}).items()},
+                    data=data,
+                    reason=reason,
+                    seen_at=timestamp(),
+                )
+            )
+    except IntegrityError:  # somebody else kept it since we looked
+        return int(connection.scalars(select(dead_letters.c.id).where(*same)).one())
+    assert result.inserted_primary_key is not None
+    return int(result.inserted_primary_key[0])
+
+
+def list_after(connection: Connection, limit: int, after: int = 0) -> list[DeadLetter]:
+    """Up to `limit` dead letters with an id above `after`, in the order they came in."""
+    rows = connection.execute(
+        select(dead_letters).where(dead_letters.c.id > after).order_by(dead_letters.c.id).limit(limit)
+    )
+    return [_dead_letter(row) for row in rows]
+
+
+def get(connection: Connection, id: int) -> DeadLetter | None:
+    row = connection.execute(select(dead_letters).where(dead_letters.c.id == id)).one_or_none()
+    return _dead_letter(row) if row else None
+
+
+def mark_resent(connection: Connection, id: int) -> bool:
+    """Note that a dead letter was sent again. False when there is none of that id."""
+    marked = connection.execute(dead_letters.update().where(dead_letters.c.id == id).values(resent_at=timestamp()))
+    return marked.rowcount == 1
+
+
+def _dead_letter(row: Row[tuple[object, ...]]) -> DeadLetter:
+    values = dict(row._mapping)
+    del values["digest"]
+    values["data"] = bytes(values["data"])
+    return DeadLetter(**values)
+
+
+def _storable(text: str) -> str:
+    """Text as every database takes it: PostgreSQL refuses NUL, and neither takes half a surrogate pair."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
