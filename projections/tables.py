@@ -34,6 +34,7 @@ DOCUMENT: TypeEngine[Any] = JSON(none_as_null=True)
 
 LIVE_STATES = ("queued", "held", "starting", "running", "stopping", "interrupted")
 ENDED_STATES = ("stopped", "succeeded", "failed")
+STATES = LIVE_STATES + ENDED_STATES
 
 
 def name_key(name: str) -> str:
