@@ -42,10 +42,11 @@ def name_key(name: str) -> str:
     return name.strip()
 
 
-def _entity() -> tuple[Column[Any], ...]:
+def _entity(table: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
     """Columns of every entity. `position` is that of the adding event and the order of lists."""
     return (
-        Column("id", Text, primary_key=True),
+        Column("id", Text, nullable=False),
+        PrimaryKeyConstraint("id", name=f"pk_{table}"),
         Column("position", BigInteger, nullable=False),
         Column("version", BigInteger, nullable=False),
         Column("added_at", Text, nullable=False),
@@ -56,10 +57,11 @@ def _named() -> tuple[Column[Any], ...]:
     return (Column("name", Text, nullable=False), Column("name_key", Text, nullable=False))
 
 
-def _job() -> tuple[Column[Any], ...]:
+def _job(table: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
     """Columns of every kind of job. `position` orders lists, `queued_position` is the newest queueing."""
     return (
-        Column("id", Text, primary_key=True),
+        Column("id", Text, nullable=False),
+        PrimaryKeyConstraint("id", name=f"pk_{table}"),
         Column("position", BigInteger, nullable=False),
         Column("version", BigInteger, nullable=False),
         Column("state", Text, nullable=False),
@@ -108,7 +110,7 @@ def _job() -> tuple[Column[Any], ...]:
 datasets = Table(
     "datasets",
     metadata,
-    *_entity(),
+    *_entity("datasets"),
     *_named(),
     Column("type", Text, nullable=False),
     Column("description", Text, nullable=False),
@@ -128,7 +130,7 @@ datasets = Table(
 models = Table(
     "models",
     metadata,
-    *_entity(),
+    *_entity("models"),
     *_named(),
     Column("type", Text, nullable=False),
     Column("description", Text, nullable=False),
@@ -152,7 +154,7 @@ models = Table(
 adapters = Table(
     "adapters",
     metadata,
-    *_entity(),
+    *_entity("adapters"),
     *_named(),
     Column("type", Text, nullable=False),
     Column("model_id", Text, nullable=False),
@@ -169,7 +171,7 @@ adapters = Table(
 prompts = Table(
     "prompts",
     metadata,
-    *_entity(),
+    *_entity("prompts"),
     *_named(),
     Column("dataset_id", Text, nullable=False),
     Column("prompt_template", Text, nullable=False),
@@ -183,7 +185,7 @@ prompts = Table(
 configs = Table(
     "configs",
     metadata,
-    *_entity(),
+    *_entity("configs"),
     Column("type", Text, nullable=False),
     Column("config", DOCUMENT, nullable=False),
     Column("sha256", Text, nullable=False),
@@ -197,7 +199,7 @@ configs = Table(
 fine_tuning_jobs = Table(
     "fine_tuning_jobs",
     metadata,
-    *_job(),
+    *_job("fine_tuning_jobs"),
     Column("adapter_name", Text, nullable=False),
     Column("register_adapter", Boolean, nullable=False),
     Column("method", Text, nullable=False),
@@ -217,7 +219,7 @@ fine_tuning_jobs = Table(
 evaluation_jobs = Table(
     "evaluation_jobs",
     metadata,
-    *_job(),
+    *_job("evaluation_jobs"),
     Column("parent_id", Text, nullable=False),
     Column("generation", DOCUMENT),
     Column("selected_features", DOCUMENT),
@@ -255,7 +257,8 @@ job_attempts = Table(
 job_checkpoints = Table(
     "job_checkpoints",
     metadata,
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False, autoincrement=False),
+    PrimaryKeyConstraint("position", name="pk_job_checkpoints"),
     Column("job_id", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
