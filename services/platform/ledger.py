@@ -323,9 +323,7 @@ def last_position(connection: Connection) -> int:
 
 
 def _recorded(row: Sequence[Any]) -> RecordedEvent:
-    position, event_id, stream, version, type, written_as, data, correlation, causation, actor, meta, recorded_at = (
-        row._tuple()
-    )
+    position, event_id, stream, version, type, written_as, data, correlation, causation, actor, meta, recorded_at = row
     aggregate, _, entity_id = stream.partition("/")
     schema_version, data = UPCASTERS.upcast(type, written_as, data)
     return RecordedEvent(
