@@ -95,3 +95,8 @@ class Subjects:
 
     def rpc(self, name: str) -> str:
         return f"{self.namespace}.rpc.{name}"
+
+    @property
+    def relay_nudge(self) -> str:
+        """A core message with no body: events were committed; the relay need not wait for its poll."""
+        return f"{self.namespace}.relay.nudge"
