@@ -1,1 +1,1 @@
-"""The only writer of events: one decision module per aggregate, prepare steps, leases, the command loop and query replies."""
+"""The only writer of events: a decision module per aggregate, prepare steps, leases, command loop, query replies."""

@@ -1,0 +1,333 @@
+"""Which decision answers which command, and what must be known for it. `HANDLERS` is the table of contents.
+
+It implements the ledger's `Domain`: loads with `IN` look-ups, decides in memory, folds what it decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, or_, select
+from tunebus import projections
+from tunebus.contracts import commands as ask
+from tunebus.contracts.events import RecordedEvent
+from tunebus.contracts.identifiers import is_id
+from tunebus.contracts.subjects import EVALUATION_JOB, FINE_TUNING_JOB, JOB_KINDS
+from tunebus.projections import tables
+from tunebus.projections.waiting import misfit
+from tunebus.services.platform import leases
+from tunebus.services.platform.decisions import Change, Decision, PreparedCommand, Rejected
+from tunebus.services.platform.ledger import load_streams
+from tunebus.services.registry import (
+    adapter,
+    config,
+    dataset,
+    evaluation_job,
+    fine_tuning_job,
+    jobs,
+    known,
+    model,
+    prompt,
+)
+from tunebus.services.registry.internal import ClaimWaitingJob, ExpireLease
+from tunebus.services.registry.jobs import Job
+from tunebus.services.registry.known import Known, Shelf
+
+
+@dataclass
+class Wanted:
+    """Ids and names that a batch's commands refer to, by aggregate."""
+
+    datasets: set[str] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
+    adapters: set[str] = field(default_factory=set)
+    prompts: set[str] = field(default_factory=set)
+    configs: set[str] = field(default_factory=set)
+    jobs: set[str] = field(default_factory=set)
+    job_names: set[str] = field(default_factory=set)
+    with_adapters_jobs: bool = False
+
+
+Refer = Callable[[Wanted, Any, Any], None]
+Decide = Callable[[Known, Any, Any], Decision]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """`decide(known, facts, command)`, and `refer(wanted, facts, command)` that says what it will ask `known` for."""
+
+    decide: Decide
+    refer: Refer
+
+
+def _refer_dataset(wanted: Wanted, _facts: object, command: ask.AddDataset) -> None:
+    wanted.datasets.add(command.name)
+
+
+def _refer_model(wanted: Wanted, _facts: object, command: ask.AddModel) -> None:
+    wanted.models.add(command.name)
+
+
+def _refer_adapter(wanted: Wanted, _facts: object, command: ask.AddAdapter) -> None:
+    wanted.adapters.add(command.name)
+    wanted.job_names.add(command.name)
+    wanted.models.add(command.model_id)
+    wanted.jobs.update(_given(command.fine_tuning_job_id))
+    wanted.prompts.update(_given(command.prompt_id))
+
+
+def _refer_prompt(wanted: Wanted, _facts: object, command: ask.AddPrompt) -> None:
+    wanted.prompts.add(command.name)
+    wanted.datasets.add(command.dataset_id)
+
+
+def _refer_config(wanted: Wanted, body: config.ConfigBody, _command: ask.AddConfig) -> None:
+    wanted.configs.add(body.sha256)
+
+
+def _refer_fine_tuning(wanted: Wanted, _facts: object, command: ask.StartFineTuningJob) -> None:
+    wanted.models.add(command.base_model_id)
+    wanted.datasets.add(command.dataset_id)
+    wanted.prompts.update(_given(command.prompt_id))
+    wanted.adapters.update(_given(command.adapter_name))
+    wanted.job_names.update(_given(command.adapter_name))
+    wanted.configs.update(_given(command.training_arguments, command.lora))
+
+
+def _refer_evaluation(wanted: Wanted, _facts: object, command: ask.StartEvaluationJob) -> None:
+    wanted.with_adapters_jobs = True
+    wanted.configs.update(_given(command.generation))
+    for combination in command.combinations:
+        wanted.models.add(combination.base_model_id)
+        wanted.datasets.add(combination.dataset_id)
+        wanted.adapters.update(_given(combination.adapter_id))
+        wanted.prompts.update(_given(combination.prompt_id))
+
+
+def _refer_stop(wanted: Wanted, _facts: object, command: ask.StopFineTuningJob | ask.StopEvaluationJob) -> None:
+    wanted.jobs.add(command.id)
+
+
+def _refer_report(wanted: Wanted, _facts: object, command: Any) -> None:
+    wanted.jobs.add(command.job_id)
+
+
+def _refer_nothing(_wanted: Wanted, _facts: object, _command: object) -> None:
+    """A claim's candidate is looked for apart."""
+
+
+def _given(*values: object) -> list[str]:
+    """Those that are ids or names, not objects or nothing."""
+    return [value for value in values if isinstance(value, str)]
+
+
+def _report(decide: Callable[[Job, Any], Decision]) -> Decide:
+    """A decision on a worker's report, which only the current attempt may send."""
+
+    def fenced(view: Known, _facts: object, command: Any) -> Decision:
+        job = _any_job(view, command.job_id)
+        refused = jobs.fence(job, command.attempt, command.job_id)
+        if refused:
+            return refused
+        assert job is not None
+        return decide(job, command)
+
+    return fenced
+
+
+def _complete(job: Job, command: ask.CompleteAttempt) -> Decision:
+    decide = fine_tuning_job.complete if job.kind == FINE_TUNING_JOB else evaluation_job.complete
+    return decide(job, command)
+
+
+def _expire(view: Known, _facts: object, command: ExpireLease) -> Decision:
+    return jobs.lose_attempt(view.job(command.kind, command.job_id), command.attempt)
+
+
+def _any_job(view: Known, reference: str) -> Job | None:
+    return view.job(FINE_TUNING_JOB, reference) or view.job(EVALUATION_JOB, reference)
+
+
+def handlers(max_crash_retries: int) -> dict[type, Handler]:
+    """What the registry does, command by command."""
+
+    def fail_attempt(job: Job, command: ask.FailAttempt) -> Decision:
+        return jobs.fail_attempt(job, command, max_crash_retries=max_crash_retries)
+
+    return {
+        ask.AddDataset: Handler(dataset.add, _refer_dataset),
+        ask.AddModel: Handler(model.add, _refer_model),
+        ask.AddAdapter: Handler(adapter.add, _refer_adapter),
+        ask.AddPrompt: Handler(prompt.add, _refer_prompt),
+        ask.AddConfig: Handler(config.add, _refer_config),
+        ask.StartFineTuningJob: Handler(fine_tuning_job.start, _refer_fine_tuning),
+        ask.StopFineTuningJob: Handler(fine_tuning_job.stop, _refer_stop),
+        ask.StartEvaluationJob: Handler(evaluation_job.start, _refer_evaluation),
+        ask.StopEvaluationJob: Handler(evaluation_job.stop, _refer_stop),
+        ask.ReportAttemptRunning: Handler(_report(jobs.report_running), _refer_report),
+        ask.RecordCheckpoint: Handler(_report(jobs.record_checkpoint), _refer_report),
+        ask.CompleteAttempt: Handler(_report(_complete), _refer_report),
+        ask.FailAttempt: Handler(_report(fail_attempt), _refer_report),
+        ExpireLease: Handler(_expire, _refer_report),
+    }
+
+
+class RegistryDomain:
+    """The ledger's `Domain`."""
+
+    def __init__(self, *, max_crash_retries: int) -> None:
+        self._handlers = handlers(max_crash_retries)
+
+    def open(self, connection: Connection, commands: Sequence[PreparedCommand]) -> RegistryBatch:
+        wanted = Wanted()
+        claims: list[PreparedCommand] = []
+        for prepared in commands:
+            if isinstance(prepared.command, ClaimWaitingJob):
+                claims.append(prepared)
+            else:
+                self._handlers[type(prepared.command)].refer(wanted, prepared.facts, prepared.command)
+        candidates = _candidates(connection, claims)
+        wanted.jobs.update(job_id for _, job_id in candidates.values())
+        return RegistryBatch(self._handlers, load(connection, wanted), candidates)
+
+
+class RegistryBatch:
+    """The ledger's `Batch`. `candidates` are the jobs found for claims, by command id."""
+
+    def __init__(self, by_type: Mapping[type, Handler], view: Known, candidates: Mapping[str, tuple[str, str]]) -> None:
+        self._handlers = by_type
+        self._known = view
+        self._candidates = candidates
+
+    def stream_of(self, command: PreparedCommand) -> tuple[str, str] | None:
+        asked = command.command
+        if isinstance(asked, ClaimWaitingJob):
+            return self._candidates.get(command.envelope.id)
+        job: Job | None = None
+        if isinstance(asked, ask.StopFineTuningJob | ask.StopEvaluationJob):
+            job = _any_job(self._known, asked.id)
+        elif hasattr(asked, "job_id"):
+            job = _any_job(self._known, asked.job_id)
+        return (job.kind, job.id) if job else None
+
+    def decide(self, command: PreparedCommand) -> Decision:
+        asked = command.command
+        if isinstance(asked, ClaimWaitingJob):
+            return self._claim(command.envelope.id, asked)
+        decision = self._handlers[type(asked)].decide(self._known, command.facts, asked)
+        if isinstance(decision, Rejected) or not jobs.leaves_worker(decision.events):
+            return decision
+        # The lease ends in the same transaction as the attempt.
+        job = self._known.jobs[decision.id or ""]
+        return replace(decision, changes=[*decision.changes, leases.released(job.id, job.attempt)])
+
+    def record(self, events: Sequence[RecordedEvent]) -> Sequence[Change]:
+        changes: list[Change] = []
+        for event in events:
+            self._known.fold(event)
+            changes += projections.apply(event)
+        return changes
+
+    def _claim(self, command_id: str, asked: ClaimWaitingJob) -> Decision:
+        _, job_id = self._candidates.get(command_id, ("", ""))
+        job = self._known.jobs.get(job_id)
+        decision = jobs.claim(job, asked.worker_id, asked.host)
+        if isinstance(decision, Rejected) or job is None or not decision.events:
+            return decision
+        return replace(decision, changes=leases.acquired(job.id, job.attempt + 1, asked.worker_id, asked.lease_until))
+
+
+def waiting(connection: Connection, kind: str) -> Sequence[Mapping[str, Any]]:
+    """The jobs of a kind that wait for a worker, in the order they are given out, with what they need."""
+    table = tables.JOB_TABLES[kind]
+    query = (
+        select(table.c.id, table.c.num_cpu, table.c.num_gpu, table.c.num_memory, table.c.state)
+        .where(table.c.state == "queued")
+        .order_by(table.c.priority.desc(), table.c.position)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def load(connection: Connection, wanted: Wanted) -> Known:
+    """Read everything a batch refers to, one query a table."""
+    view = Known()
+    _load(connection, view.datasets, tables.datasets, wanted.datasets, known.dataset_of)
+    _load(connection, view.prompts, tables.prompts, wanted.prompts, known.prompt_of)
+    for adapter_row in _rows(connection, tables.adapters, wanted.adapters):
+        found = known.adapter_of(adapter_row)
+        view.adapters.put(found)
+        if wanted.with_adapters_jobs:
+            wanted.models.add(found.model_id)  # to name it when it is not the one asked for
+            wanted.jobs.update(_given(found.fine_tuning_job_id))
+    _load(connection, view.models, tables.models, wanted.models, known.model_of)
+    if wanted.configs:
+        table = tables.configs
+        either = or_(table.c.id.in_(wanted.configs), table.c.sha256.in_(wanted.configs))
+        for row in connection.execute(select(table).where(either)).mappings():
+            view.configs.put(known.config_of(dict(row)))
+    if wanted.jobs or wanted.job_names:
+        _load_jobs(connection, view, wanted)
+    return view
+
+
+def _load(
+    connection: Connection,
+    shelf: Shelf[Any],
+    table: Table,
+    references: set[str],
+    entity_of: Callable[[Mapping[str, Any]], Any],
+) -> None:
+    for row in _rows(connection, table, references):
+        shelf.put(entity_of(row))
+
+
+def _rows(connection: Connection, table: Table, references: set[str]) -> Iterable[Mapping[str, Any]]:
+    """The rows that references name. No name reads as an id, so each is looked up one way only."""
+    if not references:
+        return ()
+    ids = [reference for reference in references if is_id(reference)]
+    names = [tables.name_key(reference) for reference in references if not is_id(reference)]
+    conditions: list[ColumnElement[bool]] = []
+    if ids:
+        conditions.append(table.c.id.in_(ids))
+    if names:
+        conditions.append(table.c.name_key.in_(names))
+    return [dict(row) for row in connection.execute(select(table).where(or_(*conditions))).mappings()]
+
+
+def _load_jobs(connection: Connection, view: Known, wanted: Wanted) -> None:
+    """Whole streams for the jobs referred to; for names that may be taken only whose they are."""
+    table = tables.fine_tuning_jobs
+    ids = {reference for reference in wanted.jobs if is_id(reference)}
+    names = {reference.strip() for reference in wanted.jobs - ids}
+    asked_names = names | {name.strip() for name in wanted.job_names}
+    if asked_names:
+        for row in connection.execute(
+            select(table.c.id, table.c.adapter_name).where(table.c.adapter_name.in_(asked_names))
+        ):
+            view.job_names[row.adapter_name] = row.id
+            if row.adapter_name in names:
+                ids.add(row.id)
+    streams = load_streams(connection, [(kind, job_id) for job_id in ids for kind in JOB_KINDS])
+    for (_, job_id), events in streams.items():
+        job: Job | None = None
+        for event in events:
+            job = jobs.evolve(job, event)
+        if job is not None:
+            view.jobs[job_id] = job
+
+
+def _candidates(connection: Connection, claims: Sequence[PreparedCommand]) -> dict[str, tuple[str, str]]:
+    """The best waiting job that fits each claim, none for two of them, as (kind, job id) by command id."""
+    found: dict[str, tuple[str, str]] = {}
+    queues = {claim.command.kind: list(waiting(connection, claim.command.kind)) for claim in claims}
+    for claim in claims:
+        queue = queues[claim.command.kind]
+        capabilities = claim.command.capabilities.model_dump()
+        row = next((row for row in queue if misfit(row, capabilities) is None), None)
+        if row is not None:
+            queue.remove(row)
+            found[claim.envelope.id] = (claim.command.kind, row["id"])
+    return found

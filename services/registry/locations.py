@@ -1,0 +1,92 @@
+"""Which paths a command may name, and how a file's place is kept: as an `artifact:` URI or as an absolute real path.
+
+Runs where files may be touched: in a prepare child. Outside the allowed folders it never tells what exists.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.services.platform.home import SCHEME
+
+# Files of the studio itself that lie in an allowed folder by default, and hold passwords or other people's rows.
+_PRIVATE = ("run.json", "run.new", "nats.password", "nats", "services", "logs", "lock")
+
+
+@dataclass(frozen=True)
+class Roots:
+    """The allowed folders, the artifact root and the home, as settings name them."""
+
+    folders: tuple[Path, ...]
+    artifacts: Path
+    home: Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """A permitted file or folder: its real path, and the location that events keep."""
+
+    path: Path
+    location: str
+
+
+def locate(given: str, roots: Roots, *, param: str = "path") -> Place:
+    """Find what `given` names: an `artifact:` URI, an absolute path, or a path below one of the allowed folders.
+
+    Errors: `not_permitted` outside of them, whether or not it exists; `not_found` inside.
+    """
+    if "\0" in given:
+        raise fail(Code.INVALID, "a path holds no NUL character", param=param)
+    artifacts = Path(os.path.realpath(roots.artifacts))
+    if given.startswith(SCHEME):
+        real = Path(os.path.realpath(artifacts / given.removeprefix(SCHEME).lstrip("/")))
+        allowed: tuple[Path, ...] = (artifacts,)
+    else:
+        folders = tuple(Path(os.path.realpath(folder)) for folder in roots.folders)
+        allowed = (*folders, artifacts)
+        real = _real(given, allowed)
+    if not any(_within(real, root) for root in allowed) or _is_private(real, roots, artifacts):
+        raise _not_permitted(given, roots, param)
+    try:
+        exists = real.exists()
+    except OSError:
+        raise _not_permitted(given, roots, param) from None
+    if not exists:
+        raise fail(Code.NOT_FOUND, f"there is no file or folder {given}", param=param)
+    if _within(real, artifacts):
+        return Place(real, SCHEME + real.relative_to(artifacts).as_posix())
+    return Place(real, str(real))
+
+
+def _real(given: str, allowed: tuple[Path, ...]) -> Path:
+    path = Path(given)
+    if path.is_absolute():
+        return Path(os.path.realpath(path))
+    # A relative path is below an allowed folder: the sender's own working folder is unknown here.
+    candidates = [Path(os.path.realpath(root / path)) for root in allowed]
+    return next((real for real in candidates if os.path.lexists(real)), candidates[0])
+
+
+def _within(path: Path, root: Path) -> bool:
+    return path == root or root in path.parents
+
+
+def _is_private(real: Path, roots: Roots, artifacts: Path) -> bool:
+    home = Path(os.path.realpath(roots.home))
+    if _within(real, artifacts) or not _within(real, home) or real == home:
+        return False
+    first = real.relative_to(home).parts[0]
+    return first in _PRIVATE or ".db" in first
+
+
+def _not_permitted(given: str, roots: Roots, param: str) -> TunebusError:
+    folders = ", ".join(str(folder) for folder in roots.folders)
+    return fail(
+        Code.NOT_PERMITTED,
+        f"{given} is outside the folders that this studio reads",
+        param=param,
+        hint=f"move it below one of {folders}, or start the studio with TUNEBUS_DATASET_ROOTS naming its folder",
+    )
