@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, Problem, fail
+from tunebus.contracts.events import RecordedEvent
 from tunebus.contracts.identifiers import timestamp
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -136,6 +137,27 @@ class EventEnvelope(BaseModel):
     position: int
     streamversion: int
     data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: RecordedEvent) -> EventEnvelope:
+        """The envelope of a recorded event."""
+        return cls(
+            id=event.event_id,
+            type=event.type,
+            subject=f"{event.aggregate}/{event.entity_id}",
+            time=event.recorded_at,
+            dataschema=f"urn:tunebus:event:{event.type}:{event.schema_version}",
+            correlationid=event.correlation_id,
+            causationid=event.causation_id,
+            actor=event.actor,
+            position=event.position,
+            streamversion=event.version,
+            data=dict(event.data),
+        )
+
+    def to_bytes(self) -> bytes:
+        """The structured CloudEvents JSON; absent attributes are left out, nulls inside `data` are kept."""
+        return strictjson.dumps({name: value for name, value in self.__dict__.items() if value is not None})
 
     @property
     def aggregate(self) -> str:

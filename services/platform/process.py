@@ -29,7 +29,7 @@ from tunebus.services.platform.settings import Settings, load_settings
 
 LIFELINE = "TUNEBUS_LIFELINE"
 STUCK_AFTER = 60.0
-GRACE = 20.0
+GRACE = 10.0
 
 _CHECK = 2.0  # how often the watchdog looks
 _PR_SET_PDEATHSIG = 1
@@ -62,6 +62,7 @@ class Service:
         self.stop = asyncio.Event()
         self.loop_lag = 0.0
         self.failure: Problem | None = None
+        self.was_ready = False
 
     @property
     def stopping(self) -> bool:
@@ -69,6 +70,7 @@ class Service:
 
     def ready(self, detail: str = "") -> None:
         """Say that the service works now; whoever started it waits for this."""
+        self.was_ready = True
         self.report("ready", detail)
         _log.info("ready", extra={"detail": detail})
 
@@ -100,9 +102,10 @@ def give_up(problem: Problem) -> None:
 def run(name: str, main: Main, *, grace: float = GRACE, settings: Settings | None = None) -> NoReturn:
     """Run `main` until it returns or the process is told to stop, then exit.
 
-    SIGTERM, SIGINT and, where `TUNEBUS_LIFELINE=stdin` is set, the end of stdin set `service.stop`; a second signal, or
-    `grace` seconds, cancel `main`; ten more seconds end the process whatever it does. Exit codes: 0 after a stop that
-    was asked for, else the problem's own, 1 for a defect.
+    SIGTERM, SIGINT and, where `TUNEBUS_LIFELINE=stdin` is set, the end of stdin set `service.stop`. A `main` that was
+    not ready yet, say waiting for the bus, is cancelled at once; one that was, by a second signal or after `grace`
+    seconds. Ten more seconds end the process whatever it does. Exit codes: 0 after a stop that was asked for, else the
+    problem's own, 1 for a defect.
     """
     sys.exit(_run(name, main, grace, settings))
 
@@ -150,9 +153,10 @@ async def _live(name: str, settings: Settings, main: Main, watchdog: _Watchdog, 
         if not task.done():
             watchdog.stop_began()
             service.report("stopping")
-            await asyncio.wait({task}, timeout=grace)
+            if service.was_ready:
+                await asyncio.wait({task}, timeout=grace)
             if not task.done():
-                _log.warning("did not stop in time; cancelling", extra={"seconds": grace})
+                _log.info("cancelling", extra={"was_ready": service.was_ready})
                 task.cancel()
         await task
     except asyncio.CancelledError:
