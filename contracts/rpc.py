@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 CLAIM_JOB = "ClaimJob"
 HEARTBEAT = "Heartbeat"
 RECORD_DEAD_LETTER = "RecordDeadLetter"
+RESEND_DEAD_LETTER = "ResendDeadLetter"
 
 JobKind = Literal["fine_tuning_job", "evaluation_job"]
 Desired = Literal["run", "stop_after_checkpoint", "kill"]
@@ -87,8 +88,24 @@ class RecordDeadLetter(_Call):
     consumer: str | None = None
 
 
+class ResendDeadLetter(_Call):
+    """Publish a dead letter's message again, as it came; an operator's call. Safe to repeat: commands have their id."""
+
+    id: int
+
+
+class ResendReply(_Call):
+    """Where the message went."""
+
+    id: int
+    stream: str
+    seq: int
+    subject: str
+
+
 CALLS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
     CLAIM_JOB: (ClaimJob, ClaimReply),
     HEARTBEAT: (Heartbeat, HeartbeatReply),
     RECORD_DEAD_LETTER: (RecordDeadLetter, None),
+    RESEND_DEAD_LETTER: (ResendDeadLetter, ResendReply),
 }
