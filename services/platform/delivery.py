@@ -6,18 +6,45 @@ Dead letters are recorded before the message is terminated; who records them is 
 from __future__ import annotations
 
 import base64
+import logging
 import random
 from collections.abc import Awaitable, Callable
 
 from nats.aio.msg import Msg
 from tunebus.contracts.errors import Code, TunebusError
 from tunebus.contracts.rpc import RecordDeadLetter
+from tunebus.services.platform.pull import StandingPull
 
+Handle = Callable[[Msg], Awaitable[None]]
 RecordLetter = Callable[[RecordDeadLetter], Awaitable[None]]
 
 _TRANSIENT = frozenset({Code.UNAVAILABLE, Code.NOT_CONFIRMED, Code.DISK_FULL, Code.INTERNAL})
 _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 30.0
+_log = logging.getLogger(__name__)
+
+
+async def consume(pull: StandingPull, handle: Handle, record: RecordLetter) -> None:
+    """Take messages one by one until the pull is closed; `handle` returns when its work is committed.
+
+    Errors: `unavailable` when the consumer is gone. A handler's own errors settle its message and end nothing.
+    """
+    async for messages in pull:
+        for message in messages:
+            problem: Exception | None = None
+            try:
+                await handle(message)
+            except Exception as error:
+                problem = error
+                _log.warning(
+                    "a message was not handled",
+                    extra={"subject": message.subject, "permanent": is_permanent(error)},
+                    exc_info=not isinstance(error, TunebusError),
+                )
+            try:
+                await settle(message, problem, record)
+            except Exception:
+                _log.exception("a message was not settled; it comes again", extra={"subject": message.subject})
 
 
 def is_permanent(error: BaseException) -> bool:
