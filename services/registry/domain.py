@@ -143,7 +143,9 @@ def _complete(job: Job, command: ask.CompleteAttempt) -> Decision:
 
 
 def _expire(view: Known, _facts: object, command: ExpireLease) -> Decision:
-    return jobs.lose_attempt(view.job(command.kind, command.job_id), command.attempt)
+    """Also a lease that nothing holds any longer goes, or it would be found again and again."""
+    decision = jobs.lose_attempt(view.job(command.kind, command.job_id), command.attempt)
+    return replace(decision, changes=[leases.released(command.job_id, command.attempt)])
 
 
 def _any_job(view: Known, reference: str) -> Job | None:

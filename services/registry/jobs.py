@@ -252,7 +252,7 @@ def stopped_by_itself(job: Job, attempt: int, step: int) -> Decision:
     return Accepted((_of(job, failed), _requeued(job, "worker_shutdown")), id=job.id)
 
 
-def lose_attempt(job: Job | None, attempt: int) -> Decision:
+def lose_attempt(job: Job | None, attempt: int) -> Accepted:
     """The lease ran out. The job waits again, free of charge, unless a stop was asked for."""
     if job is None or job.attempt != attempt or job.state not in WITH_WORKER:
         return Accepted()
