@@ -61,6 +61,7 @@ class AsyncClient(AsyncMethods):
         self._inbox = connection.new_inbox()
         self._listening: asyncio.Task[None] | None = None
         self._outcomes: dict[str, asyncio.Future[Outcome]] = {}
+        self._refusals: dict[str, str] = {}  # what the stream last said of a command, when it was no yes
 
     @classmethod
     async def connect(
@@ -81,6 +82,9 @@ class AsyncClient(AsyncMethods):
         return cls(connection, subjects, source=name, timeout=timeout)
 
     async def close(self) -> None:
+        if not self._nats.is_connected:
+            # nats-py would write these to the lost connection, fail, and leave its tasks behind.
+            self._nats._pending, self._nats._pending_data_size = [], 0
         with contextlib.suppress(nats.errors.Error, OSError):
             await self._nats.close()
 
@@ -158,10 +162,11 @@ class AsyncClient(AsyncMethods):
                 if future.done():
                     return future.result()
                 if loop.time() >= deadline:
-                    raise _not_confirmed(envelope, limit, reason)
+                    raise _not_confirmed(envelope, limit, reason or self._refusals.get(envelope.id, ""))
                 pause = min(2 * pause, _LONGEST_RETRY) * random.uniform(0.8, 1.2)  # noqa: S311
         finally:
             self._outcomes.pop(envelope.id, None)
+            self._refusals.pop(envelope.id, None)
 
     async def query(self, name: str | Query, data: Mapping[str, Any] | None = None, /, **fields: Any) -> dict[str, Any]:
         """Ask a query, by name or as a model, and return its answer. Errors: those the answer names, `unavailable`."""
@@ -270,15 +275,13 @@ class AsyncClient(AsyncMethods):
                 if future is not None and not future.done():
                     future.set_result(outcome)
             return
-        # The stream's own acknowledgement; it matters only when it is a refusal, which another try cannot change.
-        future = self._outcomes.get(command_id)
-        if future is None or future.done() or b'"error"' not in message.data:
+        # The stream's own acknowledgement; it matters only when it is a refusal.
+        if command_id not in self._outcomes:
             return
-        error = json.loads(message.data).get("error", {})
-        if error.get("err_code") == 10054:
-            future.set_exception(fail(Code.TOO_LARGE, "the command is over the stream's message limit"))
-        elif error.get("err_code") == 10060:
-            future.set_exception(fail(Code.INVALID, f"the command went to another stream: {error.get('description')}"))
+        if message.headers and message.headers.get("Status") == "503":
+            self._refusals[command_id] = f"there is no stream {self.subjects.commands_stream}"
+        elif b'"error"' in message.data:
+            self._refusals[command_id] = str(json.loads(message.data).get("error", {}).get("description"))
 
     async def _follow(self, stream: str, wanted: str, *, live: bool) -> AsyncGenerator[Msg, None]:
         """Messages of a stream in order, each once, from its beginning or from now, across reconnects and restarts.
@@ -440,6 +443,10 @@ class Client(Methods):
     def query(self, name: str | Query, data: Mapping[str, Any] | None = None, /, **fields: Any) -> dict[str, Any]:
         """As `AsyncClient.query`."""
         return self._run(self._client.query(name, data, **fields))
+
+    def request(self, subject: str, data: Mapping[str, Any], *, timeout: float = 15.0) -> dict[str, Any]:
+        """As `AsyncClient.request`."""
+        return self._run(self._client.request(subject, data, timeout=timeout))
 
     def events(
         self,

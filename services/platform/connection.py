@@ -48,7 +48,11 @@ class BusClient(Client):
     async def close(self) -> None:
         """Close for good, on purpose: the process goes on."""
         self.ending = True
-        await super().close()
+        if not self.is_connected:
+            # nats-py would write these to the lost connection, fail, and leave its tasks behind.
+            self._pending, self._pending_data_size = [], 0
+        with contextlib.suppress(OSError):
+            await super().close()
 
     async def drain(self) -> None:
         """Unsubscribe, finish what was received, flush and close, on purpose."""

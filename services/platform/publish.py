@@ -53,8 +53,9 @@ async def publish(
             return await js.publish(subject, body, timeout=timeout, headers=sent)
         except nats.errors.MaxPayloadError:
             raise fail(Code.TOO_LARGE, f"a message of {len(body)} bytes is over the server's limit") from None
-        except (NoStreamResponseError, ServiceUnavailableError, nats.errors.Error) as error:
-            if isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError):
+        except nats.errors.Error as error:
+            waiting_helps = isinstance(error, ServiceUnavailableError) and error.err_code not in _STREAM_FULL
+            if isinstance(error, APIError) and not waiting_helps:
                 raise _refusal(error, stream, len(body)) from None
             if isinstance(error, (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError)):
                 raise fail(Code.UNAVAILABLE, "the connection to the bus is closed") from None

@@ -147,7 +147,7 @@ async def apply(client: Client, subjects: Subjects, *, wait: float = 30.0) -> li
     Errors: `unavailable` when JetStream does not answer within `wait` seconds, `not_supported` when the server refuses
     a change (a stream's storage or retention cannot be changed).
     """
-    js = client.jetstream()
+    js = client.jetstream(timeout=min(wait, 5.0))
     done = []
     for stream in streams(subjects):
         found = await _patiently(lambda name=stream.name: _stream(js, name), wait)  # type: ignore[misc]
@@ -177,7 +177,7 @@ async def verify(client: Client, subjects: Subjects, *, wait: float = 30.0) -> l
 
     Errors: `unavailable` when JetStream does not answer within `wait` seconds.
     """
-    js = client.jetstream()
+    js = client.jetstream(timeout=min(wait, 5.0))
     problems = []
     for stream in streams(subjects):
         found = await _patiently(lambda name=stream.name: _stream(js, name), wait)  # type: ignore[misc]
@@ -195,11 +195,16 @@ async def require(client: Client, subjects: Subjects, *, wait: float = 30.0) -> 
 
 
 async def purge_handled(js: JetStreamContext, subjects: Subjects) -> int:
-    """Remove the commands that the registry has acknowledged, all below its ack floor; returns how many.
+    """Remove the commands that the registry is done with, all below its ack floor; returns how many.
 
     Under a work queue each ack would cost the server as much as a publish; one purge every few seconds costs nothing.
+    The floor also passes messages that ran out of deliveries, so nothing is removed while an advisory, whose handler
+    reads the message it tells of, is still to be handled.
     """
-    info = await js.consumer_info(subjects.commands_stream, REGISTRY)
+    advisories: api.ConsumerInfo = await js.consumer_info(subjects.advisories_stream, ADVISORIES)
+    if advisories.num_pending or advisories.num_ack_pending:
+        return 0
+    info: api.ConsumerInfo = await js.consumer_info(subjects.commands_stream, REGISTRY)
     floor = info.ack_floor.stream_seq if info.ack_floor else 0
     state = (await js.stream_info(subjects.commands_stream)).state
     if state.messages == 0 or floor < state.first_seq:
