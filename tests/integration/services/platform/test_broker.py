@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
-from tests.fixtures.nats import until
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, fail
 from tunebus.services.platform.broker import SharedBroker, answer, make_broker
 from tunebus.services.platform.connection import BusClient
+
+from tests.fixtures.nats import until
 
 SECRET = "what no user may see"
 

@@ -6,12 +6,13 @@ import asyncio
 import socket
 
 import pytest
-from tests.fixtures.nats import until
 from tunebus.contracts.errors import Code, TunebusError
 from tunebus.services.platform.connection import BusClient, bus_url, connect, connect_to
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.server import NatsServer
 from tunebus.services.platform.settings import load_settings
+
+from tests.fixtures.nats import until
 
 
 async def test_it_waits_for_a_server_that_is_not_there_yet(private_nats_server: NatsServer) -> None:

@@ -9,7 +9,6 @@ import time
 
 import pytest
 from nats.aio.msg import Msg
-from tests.fixtures.nats import until
 from tunebus.contracts.errors import Code, fail
 from tunebus.contracts.rpc import RecordDeadLetter
 from tunebus.contracts.subjects import Subjects
@@ -18,6 +17,8 @@ from tunebus.services.platform.connection import BusClient
 from tunebus.services.platform.delivery import consume, redelivery_delay
 from tunebus.services.platform.publish import publish
 from tunebus.services.platform.pull import StandingPull
+
+from tests.fixtures.nats import until
 
 
 class Receiver:

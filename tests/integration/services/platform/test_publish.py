@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 from nats.js.errors import APIError
-from tests.fixtures.nats import until
 from tunebus.contracts.errors import Code, TunebusError
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import topology
@@ -19,6 +18,8 @@ from tunebus.services.platform.publish import (
     reply_subject,
 )
 from tunebus.services.platform.server import NatsServer
+
+from tests.fixtures.nats import until
 
 
 async def test_a_retry_with_the_same_id_is_stored_once(nats_client: BusClient, bus: Subjects) -> None:
@@ -73,9 +74,10 @@ async def test_too_much_is_too_large(nats_client: BusClient, bus: Subjects) -> N
 async def test_a_full_stream_is_unavailable(nats_client: BusClient, bus: Subjects) -> None:
     js = nats_client.jetstream()
     await js.update_stream((await js.stream_info(bus.commands_stream)).config.evolve(max_bytes=2000))
+    subject = bus.command("dataset", "AddDataset")
+    await publish(js, subject, b"x" * 1500, stream=bus.commands_stream)
     with pytest.raises(TunebusError, match="takes no more"):
-        for _ in range(10):
-            await publish(js, bus.command("dataset", "AddDataset"), b"x" * 500, stream=bus.commands_stream)
+        await publish(js, subject, b"x" * 1500, stream=bus.commands_stream)
 
 
 async def test_it_goes_on_when_the_server_comes_back(private_nats_server: NatsServer, namespace: str) -> None:

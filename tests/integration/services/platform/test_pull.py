@@ -7,7 +7,6 @@ import time
 
 import pytest
 from nats.aio.msg import Msg
-from tests.fixtures.nats import until
 from tunebus.contracts.errors import Code, TunebusError
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import topology
@@ -15,6 +14,8 @@ from tunebus.services.platform.connection import BusClient, connect_to
 from tunebus.services.platform.publish import publish
 from tunebus.services.platform.pull import StandingPull
 from tunebus.services.platform.server import NatsServer
+
+from tests.fixtures.nats import until
 
 
 async def send(client: BusClient, subjects: Subjects, count: int, first: int = 0) -> None:
@@ -154,7 +155,7 @@ async def test_a_consumer_that_is_gone_is_a_clear_error(nats_client: BusClient, 
     waiting = asyncio.create_task(anext(pull))
     await until(lambda: pull._requests, "a request stands")
     await nats_client.jsm().delete_consumer(bus.commands_stream, topology.REGISTRY)
-    with pytest.raises(TunebusError, match="consumer registry of stream .* is gone") as gone:
+    with pytest.raises(TunebusError, match=r"consumer registry of stream .* is gone") as gone:
         await asyncio.wait_for(waiting, 10)
     assert gone.value.problem.code is Code.UNAVAILABLE
     assert "topology apply" in (gone.value.problem.hint or "")

@@ -33,7 +33,7 @@ async def test_nobody_without_the_password_gets_in(nats_server: NatsServer) -> N
 
         async def quiet(_: Exception) -> None: ...
 
-        with pytest.raises(nats.errors.Error, match="(?i)authorization"):
+        with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
             await nats.connect(url, allow_reconnect=False, error_cb=quiet)
 
 

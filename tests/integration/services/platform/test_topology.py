@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from nats.js import api
 from nats.js.errors import NotFoundError
-from tests.fixtures.nats import until
 from tunebus.contracts.errors import Code, TunebusError
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import topology
@@ -13,6 +12,8 @@ from tunebus.services.platform.connection import BusClient, connect_to
 from tunebus.services.platform.publish import publish
 from tunebus.services.platform.pull import StandingPull
 from tunebus.services.platform.server import NatsServer
+
+from tests.fixtures.nats import until
 
 
 async def test_before_it_is_applied_everything_is_missing(nats_client: BusClient, namespace: str) -> None:
