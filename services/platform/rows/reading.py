@@ -111,7 +111,8 @@ def read_rows(path: Path | str, type: str | None = None, *, sha256: str | None =
     file_path, name = Path(path), str(path)
     kind = _checked_type(file_path, type, name)
     with _opened(file_path, name) as raw:
-        for item in _Source(raw, kind, name):
+        source = _Source(raw, kind, name)  # kept: its buffer closes the file when it goes
+        for item in source:
             if item.row is None:
                 raise fail(Code.INVALID, f"{name}: {item.place}: {item.error}", param="path")
             yield item.row
