@@ -7,7 +7,7 @@ at once with "database is locked", whatever the timeout.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -100,6 +100,26 @@ def lock_ledger(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LEDGER_LOCK})")
+
+
+def copy_rows(connection: Connection, copy: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Run PostgreSQL's `COPY … FROM STDIN`, which SQLAlchemy has no words for, with the errors that it would raise."""
+    driver: Any = connection.connection.driver_connection
+    dialect = connection.dialect
+    assert dialect.loaded_dbapi is not None
+    try:
+        with driver.cursor() as cursor, cursor.copy(copy) as stream:
+            for row in rows:
+                stream.write_row(row)
+    except dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(
+            copy,
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            connection_invalidated=bool(driver.closed),
+            dialect=dialect,
+        ) from error
 
 
 def migrate(engine: Engine) -> None:
@@ -228,13 +248,12 @@ def _begin_read_only(connection: Connection) -> None:
 
 
 def _open_postgresql(url: URL, read_only: bool) -> Engine:
-    options = f"-c lock_timeout={int(WAIT_SECONDS * 1000)}"
-    if read_only:
-        options += " -c default_transaction_read_only=on"
-    given = {"connect_timeout": 5, "application_name": "tunebus", "options": options}
+    lock_timeout = f"-c lock_timeout={int(WAIT_SECONDS * 1000)}"
+    given = {"connect_timeout": 5, "application_name": "tunebus", "options": lock_timeout}
     return create_engine(
         url,
         connect_args={key: value for key, value in given.items() if key not in url.query},
+        execution_options={"postgresql_readonly": True} if read_only else {},
         pool_pre_ping=True,
         json_serializer=_dumps,
     )

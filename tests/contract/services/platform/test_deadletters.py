@@ -1,0 +1,76 @@
+"""Dead letters: kept whole, once each, listed in order and marked when sent again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine
+from tunebus.services.platform import database, deadletters
+
+LETTER: dict[str, Any] = {
+    "stream": "TUNEBUS_COMMANDS",
+    "seq": 7,
+    "subject": "tunebus.cmd.dataset.AddDataset",
+    "data": b"\xff\x00 not json",
+    "reason": "not UTF-8: bad byte at offset 0",
+    "headers": {"reply_to": "_INBOX.x"},
+    "consumer": "registry",
+}
+
+
+def test_a_dead_letter_is_kept_whole(engine: Engine) -> None:
+    with database.write(engine) as connection:
+        id = deadletters.record(connection, **LETTER)
+    with database.read(engine) as connection:
+        letter = deadletters.get(connection, id)
+        assert deadletters.get(connection, id + 1) is None
+    assert letter is not None
+    assert {name: getattr(letter, name) for name in LETTER} == LETTER
+    assert letter.resent_at is None
+    assert letter.seen_at.endswith("Z")
+
+
+def test_the_same_message_is_kept_once(engine: Engine) -> None:
+    with database.write(engine) as connection:
+        first = deadletters.record(connection, **LETTER)
+        assert deadletters.record(connection, **LETTER | {"reason": "said in other words"}) == first
+    with database.write(engine) as connection:
+        assert deadletters.record(connection, **LETTER) == first
+        assert len(deadletters.list_after(connection, 10)) == 1
+
+
+def test_a_stream_made_anew_loses_no_message_to_an_old_number(engine: Engine) -> None:
+    with database.write(engine) as connection:
+        first = deadletters.record(connection, **LETTER)
+        assert deadletters.record(connection, **LETTER | {"data": b"another message"}) != first
+        assert len(deadletters.list_after(connection, 10)) == 2
+
+
+def test_dead_letters_are_listed_page_by_page(engine: Engine) -> None:
+    with database.write(engine) as connection:
+        ids = [deadletters.record(connection, **LETTER | {"seq": seq}) for seq in range(5)]
+    with database.read(engine) as connection:
+        page = deadletters.list_after(connection, 2)
+        rest = deadletters.list_after(connection, 10, after=page[-1].id)
+    assert [letter.id for letter in page + rest] == ids
+    assert [letter.seq for letter in page + rest] == list(range(5))
+
+
+def test_a_letter_sent_again_says_so(engine: Engine) -> None:
+    with database.write(engine) as connection:
+        id = deadletters.record(connection, **LETTER)
+        assert deadletters.mark_resent(connection, id)
+        assert not deadletters.mark_resent(connection, id + 1)
+        letter = deadletters.get(connection, id)
+    assert letter is not None
+    assert letter.resent_at is not None
+
+
+def test_text_that_a_database_refuses_is_kept_readable(engine: Engine) -> None:
+    odd = {"subject": "a\0b", "reason": "half a pair \ud800", "headers": {"x\0": "\udfff"}, "consumer": None}
+    with database.write(engine) as connection:
+        id = deadletters.record(connection, **LETTER | odd)
+        assert deadletters.record(connection, **LETTER | odd) == id
+        letter = deadletters.get(connection, id)
+    assert letter is not None
+    assert (letter.subject, letter.reason, letter.headers) == ("a\\0b", "half a pair \\ud800", {"x\\0": "\\udfff"})
