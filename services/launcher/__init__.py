@@ -1,1 +1,1 @@
-"""One-machine mode: the embedded nats-server and every service as processes under one supervisor. It imports no service."""
+"""One-machine mode: the embedded nats-server and every service as processes under one supervisor; it imports none."""

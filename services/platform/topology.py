@@ -5,8 +5,11 @@ The only place that creates any of them; settings an operator added (replicas, p
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -228,6 +231,45 @@ async def _consumer(js: JetStreamContext, stream: str, name: str) -> api.Consume
     return found.config
 
 
+async def _act(action: str) -> list[str]:
+    """What the command line asks for, in words. Errors: `conflict` for drift found, `unavailable`."""
+    from tunebus.services.platform.connection import connect
+    from tunebus.services.platform.settings import load_settings
+
+    settings = load_settings()
+    client = await connect(settings, "topology", wait=10.0)
+    try:
+        if action == "apply":
+            return await apply(client, settings.subjects)
+        await require(client, settings.subjects)
+        return []
+    finally:
+        await client.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m tunebus.services.platform.topology apply|verify [--json]`"""
+    parser = argparse.ArgumentParser(prog="tunebus topology", description=__doc__)
+    parser.add_argument("action", choices=("apply", "verify"))
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    given = parser.parse_args(arguments)
+    try:
+        done = asyncio.run(_act(given.action))
+    except TunebusError as error:
+        problem = error.problem
+        if given.json:
+            sys.stderr.write(json.dumps(problem.document()) + "\n")
+        else:
+            lines = [each.message for each in problem.details or (problem,)]
+            sys.stderr.write("\n".join([*lines, *([f"hint: {problem.hint}"] if problem.hint else [])]) + "\n")
+        return problem.exit_code
+    if given.json:
+        sys.stdout.write(json.dumps({"ok": True, "done": done}) + "\n")
+    else:
+        sys.stdout.write("\n".join(done or ["streams and consumers are as they should be"]) + "\n")
+    return 0
+
+
 def _problems(label: str, found: object, wanted: dict[str, Any]) -> list[Problem]:
     if found is None:
         return [Problem(code=Code.CONFLICT, message=f"{label} is missing", hint=_APPLY)]
@@ -287,3 +329,7 @@ async def _accepted(change: Awaitable[object], label: str) -> None:
                 hint="what cannot be changed in place must be removed first, by hand",
             )
         ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

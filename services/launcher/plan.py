@@ -1,0 +1,112 @@
+"""What `up` starts on one machine, and in which order it stops it again."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+
+from tunebus.contracts.errors import Code, fail
+from tunebus.services.launcher.supervisor import ServicePlan
+from tunebus.services.platform.settings import Settings
+
+NATS = "nats"
+REGISTRY = "registry"
+RELAY = "relay"
+PROJECTOR = "projector"
+UI = "ui"
+DEFAULTS = "defaults"
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name)
+
+
+def workers(settings: Settings) -> list[str]:
+    """Names of the worker processes: the first of a kind has no number."""
+    return [
+        f"{kind}-{number}" if number > 1 else kind
+        for kind, count in (("trainer", settings.trainers), ("evaluator", settings.evaluators))
+        for number in range(1, count + 1)
+    ]
+
+
+def services(settings: Settings) -> list[ServicePlan]:
+    """Every process but nats-server and the pages. The registry makes the tables: whoever reads them waits for it.
+
+    Workers of one kind start one after the other, since they report their state in one file.
+    """
+    plans = [
+        ServicePlan(REGISTRY, _module("tunebus.services.registry")),
+        ServicePlan(RELAY, _module("tunebus.services.registry.relay"), waits_for=REGISTRY),
+        ServicePlan(PROJECTOR, _module("tunebus.services.projector"), waits_for=REGISTRY),
+    ]
+    previous = {"trainer": REGISTRY, "evaluator": REGISTRY}
+    for name in workers(settings):
+        kind = name.split("-")[0]
+        plans.append(ServicePlan(name, _module(f"tunebus.services.{kind}"), waits_for=previous[kind]))
+        previous[kind] = name
+    return plans
+
+
+def pages(settings: Settings) -> ServicePlan:
+    """The browser's side: ready when it answers."""
+    return ServicePlan(UI, _module("tunebus.ui.web"), is_ready=answers(settings.ui_host, settings.ui_port))
+
+
+def defaults() -> ServicePlan:
+    """Loads what the studio ships with; runs beside everything else, so that nobody waits for it."""
+    return ServicePlan(DEFAULTS, _module("tunebus.services.launcher.defaults"), waits_for=REGISTRY, task=True)
+
+
+def stop_order(settings: Settings) -> list[list[str]]:
+    """Groups in the order they stop: whoever speaks to another stops before it."""
+    return [[DEFAULTS, UI, *workers(settings)], [REGISTRY], [PROJECTOR], [RELAY], [NATS]]
+
+
+def reachable_host(host: str) -> str:
+    """The address to open for a server bound to `host`; a wildcard is no address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+
+
+def answers(host: str, port: int) -> Callable[[], bool]:
+    """A check whether something listens there; it never waits longer than a moment."""
+
+    def check() -> bool:
+        try:
+            with socket.create_connection((reachable_host(host), port), timeout=0.2):
+                return True
+        except OSError:
+            return False
+
+    return check
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def claim_ui_port(settings: Settings) -> int:
+    """The port of the pages: as set when it is free, any free one for 0. Errors: `conflict`, `invalid`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.ui_host, settings.ui_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except socket.gaierror:
+        raise fail(
+            Code.INVALID, f"{settings.ui_host!r} is no address of this machine", param="TUNEBUS_UI_HOST"
+        ) from None
+    except OSError as error:
+        raise fail(
+            Code.CONFLICT,
+            f"port {settings.ui_port} of {settings.ui_host} cannot be used: {error.strerror}",
+            param="TUNEBUS_UI_PORT",
+            hint="choose another with --ui-port or TUNEBUS_UI_PORT (0 takes any free one), or use --no-ui",
+        ) from None

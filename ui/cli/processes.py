@@ -1,0 +1,95 @@
+"""Operator commands that become the process they name: `up`, `demo`, `worker`, `topology` and `db`.
+
+They replace this process, so that signals and exit codes are the service's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from tunebus.ui.cli.call import Call, command
+
+worker = typer.Typer(no_args_is_help=True, help="Run a worker for a studio that is up here or elsewhere.")
+topology = typer.Typer(no_args_is_help=True, help="The bus's streams and consumers.")
+database = typer.Typer(no_args_is_help=True, help="The studio's database.")
+
+
+def become(call: Call, module: str, *arguments: str) -> None:
+    """Run `python -m module` in place of this process, on the home that was asked for."""
+    os.environ["TUNEBUS_HOME"] = str(call.settings.home)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    machine = ["--json"] if call.machine else []
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments, *machine])  # noqa: S606  our own interpreter
+
+
+def up(
+    call: Call,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="without the browser's pages", show_default=False)] = False,
+    ui_port: Annotated[
+        int | None, typer.Option(help="the pages' port, 0 for any free one (TUNEBUS_UI_PORT)", show_default=False)
+    ] = None,
+) -> None:
+    """Serve a studio on this machine until Ctrl-C."""
+    arguments = ["--no-ui"] if no_ui else []
+    if ui_port is not None:
+        arguments += ["--ui-port", str(ui_port)]
+    become(call, "tunebus.services.launcher", *arguments)
+
+
+def demo(
+    call: Call,
+    ui: Annotated[bool, typer.Option("--ui/--no-ui", help="serve the pages as well")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="keep the temporary home", show_default=False)] = False,
+) -> None:
+    """Fine-tune the starter model and compare it with its base, in a studio that comes and goes."""
+    arguments = ["--ui"] if ui else []
+    arguments += ["--keep"] if keep else []
+    if call.home_given is not None:
+        arguments += ["--home", str(call.home_given)]
+    become(call, "tunebus.services.launcher.demo", *arguments)
+
+
+@command(worker, "trainer")
+def trainer(call: Call) -> None:
+    """Run a trainer."""
+    become(call, "tunebus.services.trainer")
+
+
+@command(worker, "evaluator")
+def evaluator(call: Call) -> None:
+    """Run an evaluator."""
+    become(call, "tunebus.services.evaluator")
+
+
+@command(topology, "apply")
+def topology_apply(call: Call) -> None:
+    """Make the streams and consumers as they should be."""
+    become(call, "tunebus.services.platform.topology", "apply")
+
+
+@command(topology, "verify")
+def topology_verify(call: Call) -> None:
+    """Say where the streams and consumers are not as they should be."""
+    become(call, "tunebus.services.platform.topology", "verify")
+
+
+@command(database, "rebuild")
+def rebuild(call: Call) -> None:
+    """Make the projections anew from the events, beside the live ones, then switch over."""
+    become(call, "tunebus.services.registry.database", "rebuild")
+
+
+@command(database, "verify")
+def verify(call: Call) -> None:
+    """Compare the projections with a rebuild, on a live studio as well."""
+    become(call, "tunebus.services.registry.database", "verify")
+
+
+@command(database, "upgrade")
+def upgrade(call: Call) -> None:
+    """Bring the tables to this version."""
+    become(call, "tunebus.services.registry.database", "upgrade")

@@ -1,0 +1,86 @@
+"""`events` and `deadletter`: the record itself, and the messages that nobody could handle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from tunebus.contracts import queries
+from tunebus.contracts.rpc import RESEND_DEAD_LETTER
+from tunebus.ui.cli.call import Call, command
+from tunebus.ui.cli.entities import show_page
+from tunebus.ui.cli.options import given, options
+from tunebus.ui.cli.terminal import local_time, record
+
+events = typer.Typer(no_args_is_help=True, help="What happened, in order.")
+dead_letters = typer.Typer(no_args_is_help=True, help="Messages that nobody could handle, kept with the reason.")
+
+_Number = Annotated[int, typer.Argument(metavar="ID", help="its number in the list", show_default=False)]
+_EVENT_COLUMNS = {
+    "position": "position",
+    "recorded": "recorded",
+    "entity": "entity",
+    "event": "type",
+    "by": "actor",
+    "data": "data",
+}
+
+
+@command(events, "list", fields=options(queries.ListEvents))
+def list_events(call: Call, **fields: Any) -> None:
+    """List events in the order of their positions."""
+    page = call.ask("ListEvents", **given(fields))
+    if not call.machine:
+        for event in page["items"]:
+            event["recorded"] = local_time(event["recorded_at"])
+            event["entity"] = f"{event['aggregate']}/{event['entity_id']}"
+    show_page(call, page, _EVENT_COLUMNS, "nothing has happened yet")
+
+
+@command(events, "tail", fields=options(queries.ListEvents, skip=("limit", "after", "from_position", "type")))
+def tail(
+    call: Call,
+    start: Annotated[
+        int | None, typer.Option("--from", metavar="INTEGER", help="the first position; only new ones when not given")
+    ] = None,
+    **fields: Any,
+) -> None:
+    """Print events as they happen, until Ctrl-C."""
+    for event in call.bus.events("live" if start is None else start, **given(fields)):
+        text = f"{event.position:>6}  {local_time(event.time)}  {event.subject}  [bold]{event.type}[/]"
+        call.terminal.line(event.model_dump(mode="json"), f"{text}  {escape(str(event.data))[:400]}")
+
+
+@command(dead_letters, "list", fields=options(queries.ListDeadLetters))
+def list_dead_letters(call: Call, **fields: Any) -> None:
+    """List messages that nobody could handle."""
+    page = call.ask("ListDeadLetters", **given(fields))
+    if not call.machine:
+        for letter in page["items"]:
+            letter["seen"] = local_time(letter["seen_at"])
+            letter["resent"] = local_time(letter.get("resent_at"))
+    columns = {
+        "id": "id",
+        "seen": "seen",
+        "subject": "subject",
+        "bytes": "bytes",
+        "reason": "reason",
+        "resent": "resent",
+    }
+    show_page(call, page, columns, "there are no dead letters")
+
+
+@command(dead_letters, "show")
+def show_dead_letter(call: Call, id: _Number) -> None:
+    """Show one message with its headers, its bytes and why it ended here."""
+    letter: Mapping[str, Any] = call.ask("GetDeadLetter", id=id)
+    call.terminal.data(letter, record(letter))
+
+
+@command(dead_letters, "resend")
+def resend(call: Call, id: _Number) -> None:
+    """Put one message on the bus again, as it was; its reason should be gone by now."""
+    reply = call.call(RESEND_DEAD_LETTER, id=id)
+    call.terminal.data(reply, record(reply))
