@@ -32,6 +32,7 @@ STUCK_AFTER = 60.0
 GRACE = 10.0
 
 _CHECK = 2.0  # how often the watchdog looks
+_LAST = 10.0  # what a process gets after its grace before it is ended, whatever it does
 _PR_SET_PDEATHSIG = 1
 
 State = Literal["starting", "ready", "stopping", "failed"]
@@ -202,9 +203,9 @@ class _Watchdog:
             service.stop.set()
 
     def stop_began(self) -> None:
-        """From now on the process has the grace and ten seconds more to be gone."""
+        """From now on the process has its grace, and a little more, to be gone."""
         if self._deadline is None:
-            self._deadline = time.monotonic() + self._grace + 10.0
+            self._deadline = time.monotonic() + self._grace + _LAST
 
     def follow_lifeline(self) -> None:
         """Read stdin until its end, which is the parent's death, then ask for a stop."""
