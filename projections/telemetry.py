@@ -142,7 +142,10 @@ def log_text(
             data = text.encode()
             fresh = data[max(0, position - start) :] if start <= position else data
             # Bytes that never came (a spool cut off by a full disk) leave a gap; the text goes on after it.
-            part = fresh[: _cut(fresh, room)] if len(fresh) > room else fresh
+            cut = _cut(fresh, room) if len(fresh) > room else len(fresh)
+            if cut > room and parts:
+                break
+            part = fresh[:cut]
             if fresh:
                 parts.append(part)
                 position = max(position, start) + len(part)

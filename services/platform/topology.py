@@ -139,7 +139,7 @@ def consumers(subjects: Subjects) -> list[Consumer]:
             Consumer(subjects.events_stream, name, {**durable, "filter_subject": subjects.queued(kind)})
             for kind, name in DOORBELLS.items()
         ),
-        Consumer(subjects.telemetry_stream, PROJECTOR, {**durable, "ack_wait": 60.0}),
+        Consumer(subjects.telemetry_stream, PROJECTOR, {**durable, "ack_wait": 20.0}),
         Consumer(subjects.advisories_stream, ADVISORIES, durable),
     ]
 

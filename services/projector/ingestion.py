@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from nats.aio.msg import Msg
 from tunebus.contracts.errors import Code, TunebusError, fail
@@ -21,7 +22,10 @@ from tunebus.services.projector.store import Store
 RecordLetter = Callable[[RecordDeadLetter], Awaitable[None]]
 
 _FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 10.0  # well within the consumer's ack_wait: the batch is kept alive between tries
+_LONGEST_PAUSE = 5.0
+_KEEP_ALIVE = (
+    5.0  # well within the consumer's ack_wait, which is short so that a killed projector is soon caught up with
+)
 _WAITED_FOR = frozenset({Code.UNAVAILABLE, Code.DISK_FULL})
 _log = logging.getLogger(__name__)
 
@@ -48,18 +52,7 @@ class Ingestion:
 
     async def take(self, messages: Sequence[Msg]) -> None:
         """Write some messages and settle each one."""
-        rows, good, bad = Rows(), list[Msg](), list[tuple[Msg, TunebusError]]()
-        for message in messages:
-            try:
-                found, problem = parse(message.data, message.subject)
-            except TunebusError as error:
-                bad.append((message, error))
-                continue
-            rows.merge(found)
-            if problem is None:
-                good.append(message)
-            else:
-                bad.append((message, problem))
+        rows, good, bad = await asyncio.to_thread(_read, messages)
         try:
             if not await self._write(rows, messages):
                 return  # stopping: nothing was kept, so all of it comes again
@@ -88,17 +81,41 @@ class Ingestion:
         pause = _FIRST_PAUSE
         while True:
             try:
-                await asyncio.to_thread(self._store.write, rows)
+                await self._kept_alive(asyncio.to_thread(self._store.write, rows), messages)
                 return True
             except TunebusError as error:
                 if error.problem.code not in _WAITED_FOR:
                     raise
                 _log.warning("telemetry waits for the database", extra={"reason": error.problem.message})
             await self._pull.pause()
-            for message in messages:
-                await message.in_progress()
             try:
-                await asyncio.wait_for(self._stop.wait(), pause * random.uniform(0.8, 1.2))  # noqa: S311
+                waiting = asyncio.wait_for(self._stop.wait(), pause * random.uniform(0.8, 1.2))  # noqa: S311
+                await self._kept_alive(waiting, messages)
                 return False
             except TimeoutError:
                 pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _kept_alive(self, work: Coroutine[Any, Any, object], messages: Sequence[Msg]) -> None:
+        """Await some work, telling the server now and then that its messages are in hand."""
+        task = asyncio.ensure_future(work)
+        while not (await asyncio.wait({task}, timeout=_KEEP_ALIVE))[0]:
+            for message in messages:
+                await message.in_progress()
+        await task
+
+
+def _read(messages: Sequence[Msg]) -> tuple[Rows, list[Msg], list[tuple[Msg, TunebusError]]]:
+    """The rows of all messages, those that are sound, and those that are not, wholly or in part."""
+    rows, good, bad = Rows(), list[Msg](), list[tuple[Msg, TunebusError]]()
+    for message in messages:
+        try:
+            found, problem = parse(message.data, message.subject)
+        except TunebusError as error:
+            bad.append((message, error))
+            continue
+        rows.merge(found)
+        if problem is None:
+            good.append(message)
+        else:
+            bad.append((message, problem))
+    return rows, good, bad

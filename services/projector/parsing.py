@@ -1,6 +1,6 @@
-"""From the body of a telemetry message to rows, without a model per record: the schema's checks at the speed of the flood.
+"""From the body of a telemetry message to rows, checked by the schema's rules without a model a record.
 
-It touches neither the bus nor a database. What it accepts is what `contracts.telemetry` describes; a test compares them.
+It touches neither the bus nor a database. It accepts what `contracts.telemetry` describes; a test compares the two.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows of telemetry into their tables, as fast as each database takes them. A row that is there already stays as it is."""
+"""Rows of telemetry into their tables, as fast as each database takes them. A row that is there stays as it is."""
 
 from __future__ import annotations
 

@@ -1,0 +1,235 @@
+"""Telemetry on both databases: what comes twice is there once, the highest attempt wins, every step is there once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, delete, func, select
+from tunebus.projections import telemetry
+from tunebus.services.platform import database
+from tunebus.services.projector.parsing import Rows, parse
+from tunebus.services.projector.store import Store
+
+JOB = "0197a3f2-7c00-7000-8000-000000000001"
+OTHER = "0197a3f2-7c00-7000-8000-000000000002"
+
+
+@pytest.fixture
+def measured(database_url: str) -> Iterator[Engine]:
+    engine = database.open_engine(database_url, synchronous="NORMAL")
+    Store(engine).create()
+    yield engine
+    engine.dispose()
+
+
+def rows(*records: dict[str, Any], job_id: str = JOB, attempt: int = 1) -> Rows:
+    body = {"v": 1, "job_id": job_id, "attempt": attempt, "records": [{"t": 0.0} | record for record in records]}
+    found, problem = parse(json.dumps(body).encode())
+    assert problem is None
+    return found
+
+
+def metric(n: int, step: int, **values: Any) -> dict[str, Any]:
+    return {"k": "metric", "n": n, "step": step, "values": values}
+
+
+def log(n: int, offset: int, text: str) -> dict[str, Any]:
+    return {"k": "log", "n": n, "offset": offset, "text": text}
+
+
+def curves(engine: Engine, *arguments: Any) -> dict[str, Any]:
+    with database.read(engine) as connection:
+        return telemetry.curves(connection, JOB, *arguments)
+
+
+def text_of(engine: Engine, *arguments: Any, **named: Any) -> dict[str, Any]:
+    with database.read(engine) as connection:
+        return telemetry.log_text(connection, JOB, *arguments, **named)
+
+
+def points(engine: Engine, name: str) -> dict[int, Any]:
+    series = curves(engine)["series"][name]
+    assert len(set(series["steps"])) == len(series["steps"]), "a step is there twice"
+    return dict(zip(series["steps"], series["values"], strict=True))
+
+
+def test_batches_that_come_again_or_late_change_nothing(measured: Engine) -> None:
+    store = Store(measured)
+    progress = {"k": "progress", "phase": "training", "total": 4}
+    first = rows(
+        metric(1, 1, loss=3.0, lr=0.1),
+        log(2, 0, "a\n"),
+        progress | {"n": 3, "step": 1},
+        {"k": "system", "n": 4, "values": {"cpu": 1.0}},
+    )
+    second = rows(metric(5, 2, loss=2.0, lr=0.1), log(6, 2, "b\n"), progress | {"n": 7, "step": 2})
+    for batch in (first, second):
+        store.write(batch)
+
+    def everything() -> dict[str, list[Any]]:
+        with database.read(measured) as connection:
+            return {
+                table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
+                for table in telemetry.metadata.sorted_tables
+            }
+
+    before = everything()
+    assert all(before.values())
+    for batch in (second, first, first, second):
+        store.write(batch)
+    both = rows(metric(1, 1, loss=3.0, lr=0.1))
+    both.merge(rows(metric(1, 1, loss=3.0, lr=0.1)))
+    store.write(both)  # twice in one statement
+    assert everything() == before
+
+
+def test_the_highest_attempt_wins_whatever_the_order_of_arrival(measured: Engine) -> None:
+    store = Store(measured)
+    second = rows(*(metric(n, 10 + n, loss=200.0 + n) for n in range(1, 6)), attempt=2)  # resumed after step 10
+    store.write(second)
+    store.write(rows(*(metric(n, n, loss=float(n)) for n in range(1, 14))))  # came up to step 13
+    expected = {step: float(step) for step in range(1, 11)} | {10 + n: 200.0 + n for n in range(1, 6)}
+    assert points(measured, "loss") == expected
+    answer = curves(measured)
+    assert answer["attempts"] == [1, 2]
+    assert answer["last_step"] == 15
+
+
+def test_a_value_measured_twice_at_a_step_is_the_later_one(measured: Engine) -> None:
+    Store(measured).write(rows(metric(1, 5, loss=1.0), metric(2, 5, loss=2.0), metric(3, 5, eval_loss=9.0)))
+    assert points(measured, "loss") == {5: 2.0}
+    assert points(measured, "eval_loss") == {5: 9.0}
+
+
+def test_a_newer_attempts_missing_name_leaves_the_older_ones_value(measured: Engine) -> None:
+    store = Store(measured)
+    store.write(rows(metric(1, 5, loss=1.0, eval_loss=4.0)))
+    store.write(rows(metric(1, 5, loss=2.0), attempt=2))
+    assert points(measured, "loss") == {5: 2.0}
+    assert points(measured, "eval_loss") == {5: 4.0}
+
+
+def test_non_finite_values_come_back_as_their_strings(measured: Engine) -> None:
+    Store(measured).write(
+        rows(
+            metric(1, 1, loss="NaN"),
+            metric(2, 2, loss="Infinity"),
+            metric(3, 3, loss="-Infinity"),
+            metric(4, 4, loss=0.5),
+        )
+    )
+    assert points(measured, "loss") == {1: "NaN", 2: "Infinity", 3: "-Infinity", 4: 0.5}
+    json.dumps(curves(measured), allow_nan=False)
+
+
+def test_names_and_since_step_leave_out_what_was_not_asked_for(measured: Engine) -> None:
+    Store(measured).write(rows(*(metric(n, n, loss=1.0, lr=0.1) for n in range(5))))
+    answer = curves(measured, ["lr"], 2)
+    assert list(answer["series"]) == ["lr"]
+    assert answer["series"]["lr"]["steps"] == [3, 4]
+    Store(measured).write(rows(metric(1, 1, loss=7.0), job_id=OTHER))
+    assert points(measured, "loss")[1] == 1.0, "another job's point is in the curve"
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    attempts=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 15)), min_size=1, max_size=4),
+    order=st.randoms(use_true_random=False),
+)
+def test_any_resumes_give_each_step_once_with_the_newest_value(
+    measured: Engine, attempts: list[tuple[int, int]], order: Any
+) -> None:
+    with database.write(measured) as connection:
+        for table in telemetry.metadata.sorted_tables:
+            connection.execute(delete(table))
+    expected, batches = {}, []
+    for number, (start, length) in enumerate(attempts, 1):
+        for n, step in enumerate(range(start, start + length), 1):
+            expected[step] = number * 1000.0 + n
+            batches.append(rows(metric(n, step, loss=expected[step]), attempt=number))
+    batches += batches[::2]
+    order.shuffle(batches)
+    for batch in batches:
+        Store(measured).write(batch)
+    assert points(measured, "loss") == expected
+    assert curves(measured)["series"]["loss"]["steps"] == sorted(expected)
+
+
+def test_a_long_curve_is_thinned_out_and_keeps_its_ends_and_its_spikes(measured: Engine) -> None:
+    spike, dip = 12_345, 23_456
+    values = dict.fromkeys(range(30000), 1.0) | {spike: 99.0, dip: -99.0}
+    Store(measured).write(rows(*(metric(step, step, loss=value) for step, value in values.items())))
+    series = curves(measured)["series"]["loss"]
+    assert series["sampled"]
+    assert len(series["steps"]) <= telemetry.SERIES_POINTS
+    assert {0, spike, dip, 29_999} <= set(series["steps"])
+    rest = curves(measured, None, 29_900)["series"]["loss"]
+    assert not rest["sampled"]
+    assert rest["steps"] == list(range(29_901, 30_000))
+
+
+def test_a_log_is_put_together_by_offset_in_any_pieces(measured: Engine) -> None:
+    whole = "loading\nünïcode 表 line\n" * 20
+    data, pieces, begin = whole.encode(), [], 0
+    for n, character in enumerate(whole, 1):
+        pieces.append(log(n, begin, character))
+        begin += len(character.encode())
+    store = Store(measured)
+    store.write(rows(*reversed(pieces)))
+    store.write(rows(log(999, 0, whole[:8])))  # the supervisor sends a part once more
+    assert text_of(measured)["text"] == whole
+    assert text_of(measured)["next_offset"] == len(data)
+
+    for limit in (1, 7, 100):
+        position, parts = 0, []
+        while True:
+            answer = text_of(measured, None, position, limit)
+            if not answer["text"]:
+                break
+            assert answer["next_offset"] > position
+            assert len(answer["text"].encode()) <= max(limit, 4)
+            parts.append(answer["text"])
+            position = answer["next_offset"]
+        assert "".join(parts) == whole
+
+
+def test_a_gap_in_a_log_does_not_hide_what_follows(measured: Engine) -> None:
+    Store(measured).write(rows(log(1, 0, "begin\n"), log(2, 50, "end\n")))
+    answer = text_of(measured)
+    assert answer["text"] == "begin\nend\n"
+    assert answer["next_offset"] == 54
+    assert text_of(measured, None, 54) == answer | {"offset": 54, "text": ""}
+
+
+def test_the_newest_attempts_log_is_shown_unless_another_is_named(measured: Engine) -> None:
+    store = Store(measured)
+    store.write(rows(log(1, 0, "first"), attempt=1))
+    store.write(rows(log(1, 0, "second"), attempt=2))
+    assert text_of(measured)["text"] == "second"
+    assert text_of(measured, 1)["text"] == "first"
+    assert text_of(measured, 3)["text"] == ""
+
+
+def test_progress_is_the_newest_of_the_highest_attempt(measured: Engine) -> None:
+    store = Store(measured)
+    progress = {"k": "progress", "phase": "training", "total": 10, "rate": 2.0, "eta": 3.5}
+    store.write(rows(progress | {"n": 9, "step": 9}, attempt=1))
+    store.write(rows(progress | {"n": 2, "step": 5}, attempt=2))
+    store.write(rows(progress | {"n": 1, "step": 4}, attempt=2))  # late
+    store.write(rows(metric(1, 1, loss=1.0), attempt=3))  # has not reported progress yet
+    with database.read(measured) as connection:
+        found = telemetry.latest_progress(connection, [JOB, OTHER])
+    assert found == {
+        JOB: {"attempt": 2, "phase": "training", "step": 5, "total": 10, "rate": 2.0, "eta": 3.5, "t": 0.0}
+    }
+
+
+def test_many_rows_in_one_write_are_all_there(measured: Engine) -> None:
+    Store(measured).write(rows(*(metric(n, n, a=1.0, b=2.0, c=3.0) for n in range(20_000))))
+    with database.read(measured) as connection:
+        assert connection.scalar(select(func.count()).select_from(telemetry.metrics)) == 60_000
