@@ -56,7 +56,11 @@ class PreparePool:
             await self._end(child)
 
     async def _start(self) -> asyncio.subprocess.Process:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_CHILDREN)}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name == "TUNEBUS_HOME" or not name.startswith(_NOT_FOR_CHILDREN)
+        }
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -202,8 +202,6 @@ class CommandLoop:
         return [next(results) if taken.command else None for taken in batch]
 
     async def _settle_all(self, batch: Sequence[_Taken], results: Sequence[Outcome | Exception | None]) -> None:
-        if any(isinstance(result, Outcome) and result.position for result in results):
-            await self._committed()
         for taken, result in zip(batch, results, strict=True):
             try:
                 await self._settle(taken, result)
@@ -211,6 +209,8 @@ class CommandLoop:
                 # Not acknowledged, so it comes again, and the inbox knows it.
                 self._held.discard(taken)
                 _log.warning("an outcome could not be sent", extra={"reason": str(error)})
+        if any(isinstance(result, Outcome) and result.position for result in results):
+            await self._committed()
 
     async def _settle(self, taken: _Taken, result: Outcome | Exception | None) -> None:
         if isinstance(result, Outcome):

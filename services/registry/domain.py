@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, or_, select
 from tunebus import projections
 from tunebus.contracts import commands as ask
 from tunebus.contracts.events import RecordedEvent
@@ -31,6 +32,7 @@ from tunebus.services.registry import (
     model,
     prompt,
 )
+from tunebus.services.registry.config_body import ConfigBody
 from tunebus.services.registry.internal import ClaimWaitingJob, ExpireLease
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.known import Known, Shelf
@@ -83,7 +85,7 @@ def _refer_prompt(wanted: Wanted, _facts: object, command: ask.AddPrompt) -> Non
     wanted.datasets.add(command.dataset_id)
 
 
-def _refer_config(wanted: Wanted, body: config.ConfigBody, _command: ask.AddConfig) -> None:
+def _refer_config(wanted: Wanted, body: ConfigBody, _command: ask.AddConfig) -> None:
     wanted.configs.add(body.sha256)
 
 
@@ -291,12 +293,22 @@ def _rows(connection: Connection, table: Table, references: set[str]) -> Iterabl
         return ()
     ids = [reference for reference in references if is_id(reference)]
     names = [tables.name_key(reference) for reference in references if not is_id(reference)]
-    conditions: list[ColumnElement[bool]] = []
-    if ids:
-        conditions.append(table.c.id.in_(ids))
+    given = {"ids": ids} if ids else {}
     if names:
-        conditions.append(table.c.name_key.in_(names))
-    return [dict(row) for row in connection.execute(select(table).where(or_(*conditions))).mappings()]
+        given["names"] = names
+    rows = connection.execute(_find(table, bool(ids), bool(names)), given)
+    return [dict(row) for row in rows.mappings()]
+
+
+@cache
+def _find(table: Table, by_id: bool, by_name: bool) -> Select[Any]:
+    """Made once: building this expression costs more than running it."""
+    conditions: list[ColumnElement[bool]] = []
+    if by_id:
+        conditions.append(table.c.id.in_(bindparam("ids", expanding=True)))
+    if by_name:
+        conditions.append(table.c.name_key.in_(bindparam("names", expanding=True)))
+    return select(table).where(or_(*conditions))
 
 
 def _load_jobs(connection: Connection, view: Known, wanted: Wanted) -> None:

@@ -16,10 +16,10 @@ from tunebus.services.platform import database
 from tunebus.services.platform.decisions import PreparedCommand
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.settings import Settings
-from tunebus.services.registry import config
+from tunebus.services.registry import config_body
 from tunebus.services.registry.adapter_folder import AdapterFolder
 from tunebus.services.registry.children import PreparePool
-from tunebus.services.registry.config import ConfigBody
+from tunebus.services.registry.config_body import ConfigBody
 from tunebus.services.registry.dataset import DatasetFile
 from tunebus.services.registry.fine_tuning_job import Asked
 from tunebus.services.registry.model_folder import ModelFolder
@@ -60,7 +60,7 @@ class Preparation:
         asked = command.command
         if isinstance(asked, ask.AddConfig) and not isinstance(asked.config, str):
             try:
-                return replace(command, facts=config.read(asked.type, asked.config))
+                return replace(command, facts=config_body.read(asked.type, asked.config))
             except TunebusError as error:
                 return replace(command, rejection=error.problem)
         return None

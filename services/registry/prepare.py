@@ -22,7 +22,7 @@ from tunebus.contracts.errors import Code, Problem, TunebusError, fail
 from tunebus.contracts.recipes import PromptTemplates
 from tunebus.services.platform.process import die_with_parent
 from tunebus.services.platform.rows import reading
-from tunebus.services.registry import adapter_folder, config, model_folder, preview
+from tunebus.services.registry import adapter_folder, config_body, model_folder, preview
 from tunebus.services.registry.locations import Place, Roots, locate
 
 MEMORY_BYTES = 6 * 1024**3
@@ -51,7 +51,7 @@ def inspect_adapter(request: Document) -> Document:
 
 
 def read_config(request: Document) -> Document:
-    return asdict(config.read(request["type"], request["document"]))
+    return asdict(config_body.read(request["type"], request["document"]))
 
 
 def check_unchanged(request: Document) -> Document:

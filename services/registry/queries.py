@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Engine, RowMapping
+from sqlalchemy.exc import DBAPIError
 from tunebus.contracts import queries as ask
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, TunebusError, fail, from_validation
@@ -62,11 +63,11 @@ class QueryAnswers:
         return found
 
     def _sql(self, query: ask.Query) -> Document:
-        """Telemetry that cannot be reached takes nothing but the live progress away."""
+        """Telemetry that cannot be reached, or that nobody has written yet, takes only live progress away."""
         try:
             with database.read(self._measured) as measured, database.read(self._reads) as ledger:
                 return queries.answer(query, ledger, measured)
-        except database.DatabaseError:
+        except (database.DatabaseError, DBAPIError):  # the latter where the projector has not made its tables yet
             with database.read(self._reads) as ledger:
                 return queries.answer(query, ledger)
 

@@ -22,7 +22,7 @@ from tunebus.contracts.recipes import (
 )
 from tunebus.services.platform.rows import templates
 from tunebus.services.registry import prompt_generation
-from tunebus.services.registry.config import settings_problems
+from tunebus.services.registry.config_body import settings_problems
 from tunebus.services.registry.decision import missing
 from tunebus.services.registry.known import Dataset, Known, Model, Prompt
 
