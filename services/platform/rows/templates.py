@@ -93,6 +93,8 @@ def check(templates: PromptTemplates, features: Sequence[str]) -> list[Problem]:
         ("completion_template", ()),
     ):
         source = getattr(templates, field)
+        if not source and field == "input_template" and "{input}" not in templates.prompt_template:
+            continue  # a dataset of one column is all answer; a command that adds a prompt demands all three
         if not source.strip():
             problems.append(Problem(code=Code.INVALID, message="is required", param=field))
             continue
