@@ -62,7 +62,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Question:
-    """What a model is given to answer, as tokens and as text, and the answer that the row holds."""
+    """What a model is given to answer, as tokens and as text that people read, and the answer that the row holds."""
 
     input_ids: list[int]
     prompt: str
@@ -142,8 +142,20 @@ class Encoder:
             prompt, completion = part
             return Question(self._ids(prompt, first=True), prompt, completion)
         last = max(index for index, message in enumerate(part) if message["role"] == "assistant")
-        text = self._render(part[:last], generation=True)
-        return Question(self._ids(text), text, str(part[last]["content"]))
+        given = part[:last]
+        text = self._render(given, generation=True)
+        if len(given) == 1:
+            readable = str(given[0]["content"])
+        else:
+            readable = "\n".join(f"{message['role']}: {message['content']}" for message in given)
+        return Question(self._ids(text), readable, str(part[last]["content"]))
+
+    def reference(self, row: Mapping[str, Any]) -> str:
+        """The row's last answer alone."""
+        part = self._parts(row)
+        if isinstance(part, tuple):
+            return part[1]
+        return str(next(message["content"] for message in reversed(part) if message["role"] == "assistant"))
 
     def _parts(self, row: Mapping[str, Any]) -> tuple[str, str] | list[dict[str, Any]]:
         """The row as (prompt, completion) of plain text, or as the messages of a chat."""

@@ -5,60 +5,67 @@ Heavy libraries are imported on the way, after the data was found to be good: a 
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import os
-import platform
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
-from tunebus.contracts.errors import TunebusError
 from tunebus.contracts.recipes import FineTuningRecipe
-from tunebus.services.platform.child import failures
+from tunebus.services.platform.child import models
 from tunebus.services.platform.child.attempt import Attempt, Ending
+from tunebus.services.platform.child.dataset import encode, load_rows, longest_allowed, make_encoder
 from tunebus.services.platform.child.failures import ChildFailure
 from tunebus.services.platform.child.files import folder_sha256, sync_folder, sync_tree
-from tunebus.services.platform.rows.encoding import Counts, Encoded, Encoder, encode_rows, fit, set_pad_token
-from tunebus.services.platform.rows.reading import read_rows
-from tunebus.services.platform.rows.split import Split, sample_and_split
+from tunebus.services.platform.rows.encoding import Counts, Encoded, fit, set_pad_token
 from tunebus.services.trainer import checkpoints
 from tunebus.services.trainer.recipes import plan as planning
 from tunebus.services.trainer.recipes.plan import Device, Plan
 
 ADAPTER = "adapter"
-_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
 
 
 def train(attempt: Attempt) -> Ending:
     """Run the recipe of the attempt's job to its end, or to the order to stop. Errors: any; see `failures.explain`."""
     recipe = FineTuningRecipe.model_validate(attempt.job.recipe)
     attempt.progress("loading", 0, 1)
-    rows, split = load_rows(recipe)
+    rows, split = load_rows(recipe.dataset)
+    if not split.train:
+        raise ChildFailure(
+            "bad_data",
+            f"no row is left to train on: of {len(rows)} rows, {len(split.test)} are held out",
+            "add more rows, or train with train_test_split 1.0",
+        )
     attempt.say(f"{len(rows)} rows: {len(split.train)} to train on, {len(split.test)} held out")
 
-    quiet()
+    models.quiet()
     import torch
 
     torch.set_num_threads(attempt.job.threads)
     device: Device = "cuda" if recipe.num_gpu > 0 and torch.cuda.is_available() else "cpu"
-    tokenizer = load_tokenizer(recipe)
-    encoder, train_rows, test_rows = encode(recipe, tokenizer, rows, split, attempt)
-    config = load_config(recipe)
-    context = context_length(config, tokenizer)
-    length = planning.max_length(
-        recipe.training_arguments.max_length, context, max(len(row.input_ids) for row in [*train_rows, *test_rows])
+    tokenizer = models.load_tokenizer(recipe.model)
+    config = models.load_config(recipe.model)
+    encoder = make_encoder(tokenizer, recipe.dataset, recipe.text_format)
+    total = len(split.train) + len(split.test)
+    train_rows = encode(encoder, rows, split.train, lambda done: attempt.progress("preparing", done, total))
+    test_rows = encode(
+        encoder, rows, split.test, lambda done: attempt.progress("preparing", len(split.train) + done, total)
+    )
+    attempt.progress("preparing", total, total)
+    length = longest_allowed(
+        recipe.training_arguments.max_length,
+        models.context_length(config, tokenizer),
+        max(len(row.input_ids) for row in [*train_rows, *test_rows]),
     )
     train_rows, train_counts = fit(train_rows, length)
     test_rows, test_counts = fit(test_rows, length)
     _say_counts(attempt, train_counts, test_counts, length)
 
-    model = load_model(recipe, device)
-    pad_token = set_pad_token(tokenizer, model.get_input_embeddings().weight.shape[0], encoder.stop_ids)
+    half = device == "cuda" and torch.cuda.is_bf16_supported()
+    model = models.load_model(recipe.model, "bfloat16" if half else "float32")
+    pad_token = set_pad_token(tokenizer, models.check_vocabulary(tokenizer, model, recipe.model), encoder.stop_ids)
     settled = settle(recipe, config, device, length, train_counts, test_counts)
     attempt.say(f"{settled.total_steps} steps in {settled.precision} on {settled.device}")
     resume, resumed_from = _resume(attempt, settled.total_steps)
@@ -97,112 +104,6 @@ def train(attempt: Attempt) -> Ending:
     attempt.say(f"adapter {recipe.adapter_name} saved")
     metrics = _metrics(trainer, reporter, step - resumed_from)
     return Ending("finished", step, ADAPTER, folder_sha256(folder), metrics)
-
-
-def quiet() -> None:
-    """Progress bars and notices of the libraries would fill the job's log; errors still raise."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DATASETS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-
-def load_rows(recipe: FineTuningRecipe) -> tuple[list[dict[str, Any]], Split]:
-    """All rows of the dataset as it was added, and which are held out. Errors: `bad_data`."""
-    source = recipe.dataset
-    try:
-        rows = list(read_rows(source.location, source.type, sha256=source.sha256))
-    except TunebusError as error:
-        raise failures.not_readable(error) from None
-    split = sample_and_split(
-        len(rows), fraction=source.dataset_fraction, train_share=source.train_test_split, seed=source.split_seed
-    )
-    if not split.train:
-        raise ChildFailure(
-            "bad_data",
-            f"no row is left to train on: of {len(rows)} rows, {len(split.test)} are held out",
-            "add more rows, or train with train_test_split 1.0",
-        )
-    return rows, split
-
-
-def load_tokenizer(recipe: FineTuningRecipe) -> Any:
-    """Errors: `bad_configuration`."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(recipe.model.location, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise _not_loadable("tokenizer", recipe, error) from None
-
-
-def load_config(recipe: FineTuningRecipe) -> Any:
-    """The text part of the model's config. Errors: `bad_configuration`."""
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(recipe.model.location, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise _not_loadable("model", recipe, error) from None
-    return config.get_text_config()
-
-
-def load_model(recipe: FineTuningRecipe, device: Device) -> Any:
-    """The base model, from safetensors: float32 on a CPU, bfloat16 on a GPU. Errors: `bad_configuration`."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    half = device == "cuda" and torch.cuda.is_bf16_supported()
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            recipe.model.location,
-            dtype=torch.bfloat16 if half else torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_loadable("model", recipe, error) from None
-
-
-def context_length(config: Any, tokenizer: Any) -> int | None:
-    """The longest sequence that model and tokenizer are made for; None when neither says."""
-    known = (getattr(config, "max_position_embeddings", None), tokenizer.model_max_length)
-    lengths = [int(length) for length in known if length and length < 10**9]
-    return min(lengths) if lengths else None
-
-
-def encode(
-    recipe: FineTuningRecipe, tokenizer: Any, rows: Sequence[Mapping[str, Any]], split: Split, attempt: Attempt
-) -> tuple[Encoder, list[Encoded], list[Encoded]]:
-    """Encoder, training rows and held-out rows. Errors: `bad_configuration` for templates and formats that do not fit,
-    `bad_data` for a row that does not.
-    """
-    try:
-        encoder = Encoder(tokenizer, recipe.dataset, recipe.text_format)
-    except TunebusError as error:
-        raise failures.configuration(error) from None
-    total = len(split.train) + len(split.test)
-    try:
-        train_rows = encode_rows(
-            encoder,
-            ((number, rows[number]) for number in split.train),
-            lambda done: attempt.progress("preparing", done, total),
-        )
-        test_rows = encode_rows(
-            encoder,
-            ((number, rows[number]) for number in split.test),
-            lambda done: attempt.progress("preparing", len(split.train) + done, total),
-        )
-    except TunebusError as error:
-        raise failures.not_readable(error) from None
-    attempt.progress("preparing", total, total)
-    return encoder, train_rows, test_rows
 
 
 def settle(recipe: FineTuningRecipe, config: Any, device: Device, length: int, train: Counts, held_out: Counts) -> Plan:
@@ -276,7 +177,7 @@ def build(
             "lora": recipe.lora.model_dump(),
             **planning.describe(settled, dict(extra or {}), lengths),
         }
-        reporter = Reporter(attempt, settled, order, resolved, versions())
+        reporter = Reporter(attempt, settled, order, resolved, models.versions())
     folder = attempt.folder / "checkpoints" if attempt is not None else output_dir
     assert folder is not None
     checkpoints.remove_drafts(folder)
@@ -359,17 +260,6 @@ def save_adapter(folder: Path, model: Any, tokenizer: Any, base_name: str) -> Pa
     return target
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in ("tunebus", *_LIBRARIES):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def _resume(attempt: Attempt, total_steps: int) -> tuple[Path | None, int]:
     if attempt.job.resume_from is None:
         return None, 0
@@ -423,12 +313,3 @@ def _say_counts(attempt: Attempt, train: Counts, held_out: Counts, length: int) 
                 f"of {counts.rows} {name} rows, {counts.truncated} are cut at {length} tokens and "
                 f"{counts.without_answer} left out, since no answer is left of them"
             )
-
-
-def _not_loadable(what: str, recipe: FineTuningRecipe, error: Exception) -> ChildFailure:
-    reason = str(error).strip().split("\n", 1)[0]
-    return ChildFailure(
-        "bad_configuration",
-        f"the {what} in {recipe.model.location} cannot be loaded: {reason}",
-        "a model is a folder with config.json, a tokenizer and safetensors weights",
-    )

@@ -39,17 +39,6 @@ class Plan:
     gradient_checkpointing: bool
 
 
-def max_length(asked: int | None, context: int | None, longest: int) -> int:
-    """The longest row's length within the model's context and what was asked for. Errors: `bad_configuration`."""
-    if asked is not None and context is not None and asked > context:
-        raise ChildFailure(
-            "bad_configuration",
-            f"max_length {asked} is over the model's context of {context} tokens",
-            f"take at most {context}, or leave max_length out: it is then chosen from the data",
-        )
-    return min(limit for limit in (asked, context, max(longest, 2)) if limit is not None)
-
-
 def steps(arguments: TrainingArguments, rows: int) -> tuple[int, int]:
     """(optimizer steps of one epoch, optimizer steps in all) for so many training rows."""
     batches = math.ceil(rows / arguments.per_device_train_batch_size)

@@ -1,0 +1,73 @@
+"""Answers of a model, in batches with padding on the left: greedy by default, so that the same model says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+from tunebus.contracts.recipes import GenerationSettings
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A generated answer; `finished` when the model ended it itself and was not cut off."""
+
+    text: str
+    tokens: int
+    finished: bool
+
+
+class Generator:
+    """Answers prompts given as token ids. Of the model's own generation settings only the tokens that end a text count:
+    a sampling temperature that some model ships with would make two evaluations differ.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, settings: GenerationSettings, stop_ids: Sequence[int]) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        own = getattr(model, "generation_config", None)
+        ends = getattr(own, "eos_token_id", None)
+        ends = [ends] if isinstance(ends, int) else list(ends or [])
+        self.stop_ids = sorted({*stop_ids, *ends})
+        sampling: dict[str, Any] = {"do_sample": False}
+        if settings.temperature > 0:
+            sampling = {
+                "do_sample": True,
+                "temperature": settings.temperature,
+                "top_p": settings.top_p,
+                "top_k": settings.top_k,
+            }
+        self._config = GenerationConfig(
+            max_new_tokens=settings.max_new_tokens,
+            repetition_penalty=settings.repetition_penalty,
+            eos_token_id=self.stop_ids,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            use_cache=True,
+            **sampling,
+        )
+        # What is not set here would be taken from the model's.
+        model.generation_config = self._config
+
+    def answer(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+        """One answer a prompt, in order."""
+        width = max(len(prompt) for prompt in prompts)
+        pad = self._tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        device = self._model.device
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=self._config
+            )
+        return [self._cut(tokens) for tokens in output[:, width:].tolist()]
+
+    def _cut(self, tokens: list[int]) -> Answer:
+        """What stands before the first token that ends an answer."""
+        end = next((at for at, token in enumerate(tokens) if token in self.stop_ids), None)
+        said = tokens if end is None else tokens[:end]
+        text = self._tokenizer.decode(said, skip_special_tokens=True)
+        return Answer(text=text, tokens=len(said), finished=end is not None)

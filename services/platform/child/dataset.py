@@ -1,0 +1,57 @@
+"""A dataset's rows as a child needs them: read and checked, split as recorded, and the encoder that fits the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from tunebus.contracts.errors import TunebusError
+from tunebus.contracts.recipes import DatasetSource, TextFormat
+from tunebus.services.platform.child.failures import ChildFailure, configuration, not_readable
+from tunebus.services.platform.rows.encoding import Encoded, Encoder, TokenizerLike, encode_rows
+from tunebus.services.platform.rows.reading import read_rows
+from tunebus.services.platform.rows.split import Split, sample_and_split
+
+
+def load_rows(source: DatasetSource) -> tuple[list[dict[str, Any]], Split]:
+    """All rows of the dataset as it was added, and which are held out. Errors: `bad_data`."""
+    try:
+        rows = list(read_rows(source.location, source.type, sha256=source.sha256))
+    except TunebusError as error:
+        raise not_readable(error) from None
+    split = sample_and_split(
+        len(rows), fraction=source.dataset_fraction, train_share=source.train_test_split, seed=source.split_seed
+    )
+    return rows, split
+
+
+def make_encoder(tokenizer: TokenizerLike, source: DatasetSource, text_format: TextFormat | None) -> Encoder:
+    """Errors: `bad_configuration` for templates and formats that do not fit the data or the model."""
+    try:
+        return Encoder(tokenizer, source, text_format)
+    except TunebusError as error:
+        raise configuration(error) from None
+
+
+def encode(
+    encoder: Encoder,
+    rows: Sequence[Mapping[str, Any]],
+    numbers: Iterable[int],
+    progress: Callable[[int], None] | None = None,
+) -> list[Encoded]:
+    """The rows of these numbers, encoded. Errors: `bad_data`, naming the row."""
+    try:
+        return encode_rows(encoder, ((number, rows[number]) for number in numbers), progress)
+    except TunebusError as error:
+        raise not_readable(error) from None
+
+
+def longest_allowed(asked: int | None, context: int | None, longest: int) -> int:
+    """The longest row's length within the model's context and what was asked for. Errors: `bad_configuration`."""
+    if asked is not None and context is not None and asked > context:
+        raise ChildFailure(
+            "bad_configuration",
+            f"max_length {asked} is over the model's context of {context} tokens",
+            f"take at most {context}, or leave max_length out: it is then chosen from the data",
+        )
+    return min(limit for limit in (asked, context, max(longest, 2)) if limit is not None)
