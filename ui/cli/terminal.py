@@ -104,12 +104,14 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
     if isinstance(value, str):
         colour = STATE_COLOURS.get(value)
         return f"[{colour}]{value}[/]" if colour else escape(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return escape(", ".join(value))
+    if isinstance(value, Mapping) and all(isinstance(each, int | float | None) for each in value.values()):
+        return escape(", ".join(f"{key} {'-' if each is None else cell(each)}" for key, each in value.items()))
     if isinstance(value, Mapping | list):
         return escape(json.dumps(value, ensure_ascii=False))
     return str(value)

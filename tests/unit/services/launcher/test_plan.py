@@ -1,0 +1,56 @@
+"""What a studio starts, in which order it stops, and where its pages may be."""
+
+import socket
+
+import pytest
+from tunebus.contracts.errors import Code, TunebusError
+from tunebus.services.launcher import plan
+from tunebus.services.platform.settings import load_settings
+
+
+def test_each_worker_waits_for_the_one_whose_state_file_it_shares() -> None:
+    plans = {each.name: each for each in plan.services(load_settings({}, trainers=3, evaluators=1))}
+    assert plans["trainer"].waits_for == "registry"
+    assert plans["trainer-2"].waits_for == "trainer"
+    assert plans["trainer-3"].waits_for == "trainer-2"
+    assert plans["evaluator"].waits_for == "registry"
+
+
+def test_no_workers_are_started_where_none_are_wanted() -> None:
+    plans = plan.services(load_settings({}, trainers=0, evaluators=0))
+    assert [each.name for each in plans] == ["registry", "relay", "projector"]
+
+
+def test_everything_that_starts_also_stops() -> None:
+    settings = load_settings({}, trainers=2, evaluators=2)
+    started = {each.name for each in plan.services(settings)} | {"nats", "ui", "defaults"}
+    order = plan.stop_order(settings)
+    assert {name for group in order for name in group} == started
+    assert order[-1] == ["nats"]
+
+
+def test_a_port_in_use_is_refused_by_its_setting() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(TunebusError) as refused:
+            plan.claim_ui_port(load_settings({}, ui_port=port))
+    assert refused.value.problem.code is Code.CONFLICT
+    assert refused.value.problem.param == "TUNEBUS_UI_PORT"
+    assert str(port) in refused.value.problem.message
+
+
+def test_port_zero_is_any_free_one() -> None:
+    assert plan.claim_ui_port(load_settings({}, ui_port=0)) > 0
+
+
+def test_a_host_that_is_not_ours_is_refused() -> None:
+    with pytest.raises(TunebusError) as refused:
+        plan.claim_ui_port(load_settings({}, ui_host="host.invalid", ui_port=0))
+    assert refused.value.problem.param == "TUNEBUS_UI_HOST"
+
+
+def test_a_wildcard_is_opened_by_the_loopback() -> None:
+    assert plan.reachable_host("0.0.0.0") == "127.0.0.1"
+    assert plan.reachable_host("studio.example") == "studio.example"
