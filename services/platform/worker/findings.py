@@ -51,7 +51,7 @@ class Findings:
     def _unseen_checkpoints(self) -> list[Path]:
         try:
             names = {path.name for path in self._folder.checkpoints.iterdir() if path.name.startswith("step-")}
-        except FileNotFoundError:
+        except OSError:
             return []
         return [self._folder.checkpoints / name for name in sorted(names - self._checkpoints_seen)]
 

@@ -121,12 +121,14 @@ class Forwarder:
             sent.write(self._folder)
 
     def _notice(self, lines: list[bytes]) -> None:
-        progress = newest(lines, b"progress") or {}
-        if progress.get("total") and (progress.get("phase") == "training" or not self.progress.is_training):
-            self.progress.is_training = progress["phase"] == "training"
+        training = newest(lines, "phase", "training")
+        self.progress.is_training = self.progress.is_training or training is not None
+        progress = training if self.progress.is_training else newest(lines, "k", "progress")
+        if progress is not None:
             self.progress.step, self.progress.total_steps = int(progress["step"]), int(progress["total"])
-        metric = newest(lines, b"metric") or {}
-        self.progress.step = max(self.progress.step, int(metric.get("step", 0)))
+        metric = newest(lines, "k", "metric")
+        if metric is not None:
+            self.progress.step = max(self.progress.step, int(metric["step"]))
 
     def _names(self) -> dict[str, object]:
         return {"job_id": self._folder.job_id, "attempt": self._folder.attempt}

@@ -66,7 +66,7 @@ def read_batch(path: Path, sent: Sent) -> Batch | None:
             chunk = file.read(again if again > 0 else BATCH_BYTES)
             if again <= 0 and len(chunk) == BATCH_BYTES and b"\n" not in chunk:
                 chunk += file.readline()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     end = chunk.rfind(b"\n") + 1
     if not end:
@@ -104,9 +104,9 @@ def parse(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and isinstance(record.get("n"), int) else None
 
 
-def newest(lines: list[bytes], kind: bytes) -> dict[str, Any] | None:
-    """The last record of a kind (`progress`, `metric`) among raw lines."""
-    mark = b'"k":"' + kind + b'"'
+def newest(lines: list[bytes], field: str, value: str) -> dict[str, Any] | None:
+    """The last record among raw lines whose `field` is `value`, found without parsing the others."""
+    mark = f'"{field}":"{value}"'.encode()
     for line in reversed(lines):
         if mark in line:
             return parse(line)

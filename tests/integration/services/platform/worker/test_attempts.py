@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import psutil
 import pytest
 from tunebus.contracts.errors import Code, Problem
 from tunebus.services.platform.home import Home
+from tunebus.services.platform.worker import inputs
 
 from tests.integration.services.platform.worker.conftest import Running
 from tests.integration.services.platform.worker.fakes import FakeRegistry, eventually
@@ -217,13 +218,20 @@ async def test_a_forced_stop_kills_a_child_that_does_not_listen(
 
 
 async def test_an_order_before_the_child_starts_starts_none(
-    registry: FakeRegistry, start_worker: Start, tmp_path: Path, home: Home
+    registry: FakeRegistry, start_worker: Start, dataset: Path, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    large = tmp_path / "large.jsonl"
-    large.write_bytes(os.urandom(1024) * 400_000)  # hashing it takes longer than the first heartbeat
-    job = registry.add_job(large)
+    asked = threading.Event()
+
+    def check_until_asked(source: dict[str, Any]) -> None:
+        assert asked.wait(20), source
+
+    monkeypatch.setattr(inputs, "check_dataset", check_until_asked)
+    job = registry.add_job(dataset)
     registry.desired[job] = "kill"
     start_worker()
+    await eventually(lambda: registry.beats, "a heartbeat while the inputs are checked")
+    await registry.client.flush()
+    asked.set()
     end = await ended(registry, job)
     assert (end["name"], end["outcome"]) == ("CompleteAttempt", "stopped")
     assert not (folder_of(home, job) / "output.log").exists()
@@ -278,3 +286,14 @@ async def test_a_folder_in_the_way_is_kept_aside(
     assert end["step"] == 3
     [aside] = old.parent.glob("attempt-1.old-*")
     assert (aside / "result.json").exists()
+
+
+async def test_a_folder_that_cannot_be_made_fails_the_attempt_in_words(
+    registry: FakeRegistry, start_worker: Start, dataset: Path, home: Home
+) -> None:
+    (home.artifacts / "jobs").write_text("a file is in the way")
+    job = registry.add_job(dataset)
+    start_worker()
+    end = await ended(registry, job, 60)
+    assert (end["name"], end["cause"]) == ("FailAttempt", "crashed")
+    assert "could not be prepared" in end["message"]

@@ -96,6 +96,24 @@ async def test_a_killed_worker_takes_its_child_with_it_and_its_successor_reports
     assert reported == saved
 
 
+async def test_a_job_that_finished_unreported_is_completed_by_the_next_worker(
+    registry: FakeRegistry, start_process: Callable[..., Process], dataset: Path, home: Home
+) -> None:
+    job = registry.add_job(dataset, {"steps": 40, "pause": 0.02, "last_words": "that was it"})
+    worker = start_process()
+    await eventually(lambda: registry.of(job), "the attempt runs")
+    registry.silent = True
+    await eventually((home.artifacts / "jobs" / job / "attempt-1" / "result.json").exists, "the child's end")
+    worker.kill()
+    registry.silent = False
+    start_process()
+    report = await eventually(lambda: registry.last(job), "the successor's report")
+    assert (report.name, report.data["outcome"], report.data["step"]) == ("CompleteAttempt", "finished", 40)
+    records = await registry.telemetry(job)
+    assert [record["n"] for record in records] == list(range(1, len(records) + 1))
+    assert "".join(record["text"] for record in records if record["k"] == "log").endswith("that was it\n")
+
+
 async def test_a_paused_worker_that_lost_its_lease_ends_its_child_first_thing(
     registry: FakeRegistry, start_process: Callable[..., Process], dataset: Path
 ) -> None:
