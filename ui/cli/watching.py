@@ -24,6 +24,7 @@ ENDED = frozenset({"succeeded", "failed", "stopped"})
 _PASSING = (Code.UNAVAILABLE, Code.NOT_CONFIRMED)
 
 Ask = Callable[..., dict[str, Any]]
+wait = time.sleep
 
 
 class Curve:
@@ -54,7 +55,6 @@ def follow(
     console: Console,
     machine: bool = False,
     on_change: Callable[[dict[str, Any]], None] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> list[dict[str, Any]]:
     """Watch jobs of one kind (`FineTuningJob` or `EvaluationJob`) until all have ended, and return them as they ended.
 
@@ -91,7 +91,7 @@ def follow(
                 quiet.show(shown, gone)
             if len(jobs) == len(job_ids) and all(job["state"] in ENDED for job in jobs.values()):
                 return [jobs[job_id] for job_id in job_ids]
-            sleep(INTERVAL)
+            wait(INTERVAL)
     finally:
         if live is not None:
             live.stop()

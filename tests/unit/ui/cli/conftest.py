@@ -1,0 +1,92 @@
+"""A bus without a server: it remembers what it is sent and answers what a test says."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tunebus.contracts.envelope import EventEnvelope, Outcome
+from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.ui.cli import app, call
+
+Answer = dict[str, Any] | TunebusError
+
+
+@dataclass
+class FakeBus:
+    """Commands are accepted unless `refusal` is set; queries get their next answer, and the last one for ever."""
+
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    refusal: Problem | None = None
+    happened: list[EventEnvelope] = field(default_factory=list)
+    closed: bool = False
+
+    def answer(self, query: str, *answers: Answer) -> None:
+        self.answers[query] = list(answers)
+
+    def send(self, command: str, data: Mapping[str, Any], /, *, actor: str | None = None) -> Outcome:
+        self.sent.append((command, dict(data)))
+        if self.refusal is not None:
+            return Outcome(command_id="c", outcome="rejected", error=self.refusal)
+        return Outcome(command_id="c", outcome="accepted", id="new-id", version=1, position=7)
+
+    def query(self, name: str, data: Mapping[str, Any], /) -> dict[str, Any]:
+        self.asked.append((name, dict(data)))
+        waiting = self.answers.get(name)
+        if not waiting:
+            raise fail(Code.NOT_FOUND, f"the test has no answer to {name}")
+        found = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        if isinstance(found, TunebusError):
+            raise found
+        return found
+
+    def request(self, subject: str, data: Mapping[str, Any], *, timeout: float = 15.0) -> dict[str, Any]:
+        return self.query(subject.rpartition(".")[2], data)
+
+    def events(
+        self, from_position: Any = "beginning", *, aggregate: str | None = None, entity_id: str | None = None
+    ) -> Iterator[EventEnvelope]:
+        self.asked.append(("events", {"from": from_position, "aggregate": aggregate, "entity_id": entity_id}))
+        yield from self.happened
+        raise KeyboardInterrupt
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Ended:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBus:
+    for name in ("TUNEBUS_NATS_URL", "TUNEBUS_DATABASE_URL", "TUNEBUS_UI_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TUNEBUS_HOME", str(tmp_path / "home"))
+    made = FakeBus()
+    monkeypatch.setattr(call, "open_bus", lambda settings, seconds=5.0: made)
+    return made
+
+
+@pytest.fixture
+def run(bus: FakeBus, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run one command line as `tunebus` would."""
+
+    def _run(*arguments: str) -> Ended:
+        capfd.readouterr()
+        code = app.run(arguments)
+        out, err = capfd.readouterr()
+        return Ended(code, out, err)
+
+    return _run

@@ -1,0 +1,134 @@
+"""How a command line may end: exit codes, JSON or words, never a traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tunebus.contracts.errors import EXIT_CODES, Code, Problem, combine, fail
+from tunebus.ui.cli import entities
+
+from tests.unit.ui.cli.conftest import FakeBus, Run
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_a_refusal_ends_with_the_exit_code_of_its_code(run: Run, bus: FakeBus, code: Code) -> None:
+    bus.refusal = Problem(code=code, message="no", param="name", hint="try another")
+    ended = run("model", "add", "/m", "--name", "m")
+    assert ended.code == EXIT_CODES[code]
+    assert ended.out == ""
+    assert "name: no" in ended.err
+    assert "try another" in ended.err
+
+
+def test_every_wrong_field_is_said_with_its_way_out(run: Run, bus: FakeBus) -> None:
+    bus.refusal = combine(
+        [
+            Problem(code=Code.INVALID, message="must be above 0", param="num_epochs"),
+            Problem(code=Code.NOT_FOUND, message="no dataset 'x'", param="dataset_id", hint="did you mean 'y'?"),
+        ]
+    )
+    ended = run("train", "start", "--model", "m", "--dataset", "x")
+    assert ended.code == 3
+    assert "num_epochs: must be above 0" in ended.err
+    assert "dataset_id: no dataset 'x'" in ended.err
+    assert "did you mean 'y'?" in ended.err
+
+
+@pytest.mark.parametrize("arguments", [("--json", "model", "show", "x"), ("model", "show", "x", "--json")])
+def test_errors_are_json_where_a_program_reads(run: Run, bus: FakeBus, arguments: tuple[str, ...]) -> None:
+    bus.answer("GetModel", fail(Code.NOT_FOUND, "no model 'x'", param="id"))
+    ended = run(*arguments)
+    assert ended.code == 4
+    assert ended.out == ""
+    assert json.loads(ended.err) == {"code": "not_found", "message": "no model 'x'", "param": "id", "hint": None}
+
+
+def test_answers_are_the_querys_own_json(run: Run, bus: FakeBus) -> None:
+    page = {"items": [{"id": "1", "name": "é", "rows": 3, "features": ["a"], "type": "csv"}], "next": "1"}
+    bus.answer("ListDatasets", page)
+    ended = run("dataset", "list", "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out) == page
+    assert ended.err == ""
+
+
+def test_outcomes_are_json_too(run: Run, bus: FakeBus) -> None:
+    ended = run("model", "add", "/m", "--name", "m", "--json")
+    assert json.loads(ended.out) == {
+        "command_id": "c", "outcome": "accepted", "id": "new-id", "version": 1, "position": 7, "error": None,
+    }  # fmt: skip
+
+
+def test_data_and_messages_are_kept_apart(run: Run, bus: FakeBus) -> None:
+    ended = run("model", "add", "/m", "--name", "m")
+    assert ended.out.strip() == "new-id"
+    assert "model m is added" in ended.err
+
+
+def test_nothing_is_cut_off_in_a_pipe(run: Run, bus: FakeBus) -> None:
+    name = "n" * 150
+    bus.answer("ListModels", {"items": [{"id": "1", "name": name}], "next": None})
+    assert name in run("model", "list").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("trian",), "trian"),
+        (("train", "start", "--model", "m"), "--dataset"),
+        (("train", "start", "--model", "m", "--dataset", "d", "--num-epochs", "many"), "--num-epochs"),
+        (("dataset", "add", "x.csv", "--name", "n", "--colour", "red"), "--colour"),
+        (("deadletter", "show", "three"), "integer"),
+    ],
+)
+def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    ended = run(*arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert "--help" in ended.err
+    assert ended.out == ""
+    document = json.loads(run(*arguments, "--json").err)
+    assert said in document["message"]
+
+
+def test_a_defect_says_where_its_traceback_is(run: Run, bus: FakeBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    bus.answer("GetModel", {"id": "1"})
+    monkeypatch.setattr(entities, "record", broken)
+    ended = run("model", "show", "x")
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    assert "ZeroDivisionError: a defect" in ended.err
+    file = Path(ended.err.split("its traceback is in ")[1].split()[0])
+    assert "in broken" in file.read_text()
+    file.unlink()
+
+
+def test_a_misspelt_setting_is_named_with_the_right_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEBUS_NAMESPCE", "x")
+    ended = run("status")
+    assert ended.code == 3
+    assert "TUNEBUS_NAMESPCE" in ended.err
+    assert "did you mean TUNEBUS_NAMESPACE?" in ended.err
+
+
+def test_the_bus_is_let_go_of_whatever_happens(run: Run, bus: FakeBus) -> None:
+    bus.answer("GetModel", fail(Code.NOT_FOUND, "no"))
+    run("model", "show", "x")
+    assert bus.closed
+
+
+def test_names_are_shown_as_they_are_not_as_markup(run: Run, bus: FakeBus) -> None:
+    bus.answer("ListModels", {"items": [{"id": "1", "name": "[red]x[/red] [1]"}], "next": None})
+    assert "[red]x[/red] [1]" in run("model", "list").out
+    bus.refusal = Problem(code=Code.INVALID, message="what is [/nonsense]?")
+    assert "what is [/nonsense]?" in run("model", "add", "/m", "--name", "m").err
+
+
+def test_help_and_version_are_no_errors(run: Run) -> None:
+    assert run("--help").code == 0
+    ended = run("--version")
+    assert ended.code == 0
+    assert ended.out.startswith("tunebus ")

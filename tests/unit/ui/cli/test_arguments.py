@@ -1,0 +1,150 @@
+"""What is typed becomes the fields of a command or query, and nothing else."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tunebus.contracts.commands import StartFineTuningJob
+
+from tests.unit.ui.cli.conftest import FakeBus, Run
+
+DATASET = {"id": "d", "rows": 2, "features": ["q", "a"], "warnings": []}
+
+
+def only(bus: FakeBus) -> tuple[str, dict[str, Any]]:
+    assert len(bus.sent) == 1
+    return bus.sent[0]
+
+
+def test_a_path_is_sent_absolute(run: Run, bus: FakeBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    bus.answer("GetDataset", DATASET)
+    assert run("dataset", "add", "faq.csv", "--name", "faq").code == 0
+    assert only(bus) == ("AddDataset", {"path": str(tmp_path / "faq.csv"), "name": "faq"})
+
+
+def test_a_uri_is_sent_as_it_is(run: Run, bus: FakeBus) -> None:
+    assert run("model", "add", "artifact:starter/model", "--name", "m").code == 0
+    assert only(bus) == ("AddModel", {"path": "artifact:starter/model", "name": "m"})
+
+
+def test_a_model_and_a_dataset_are_enough_to_start(run: Run, bus: FakeBus) -> None:
+    assert run("train", "start", "--model", "m", "--dataset", "d").code == 0
+    assert only(bus) == ("StartFineTuningJob", {"base_model_id": "m", "dataset_id": "d"})
+
+
+def test_every_field_of_a_job_has_an_option_of_its_name(run: Run, bus: FakeBus) -> None:
+    given = {
+        "base_model_id": "m", "dataset_id": "d", "prompt_id": "p", "adapter_name": "a", "method": "lora",
+        "num_workers": 1, "num_cpu": 2, "num_gpu": 1, "num_memory": 1.5, "num_epochs": 3.0, "learning_rate": 2e-3,
+        "max_steps": 10, "batch_size": 4, "max_length": 128, "seed": 7, "save_steps": 5, "eval_steps": 5,
+        "dataset_fraction": 0.5, "train_test_split": 0.9, "training_arguments": {"weight_decay": 0.1},
+        "lora": {"r": 8}, "quantization": "config-id", "framework_type": "transformers", "text_format": "plain",
+        "register_adapter": False,
+    }  # fmt: skip
+    assert set(given) == set(StartFineTuningJob.model_fields)
+    words = []
+    for name, value in given.items():
+        option = "--" + name.replace("_", "-")
+        if value is False:
+            words.append("--no-register-adapter")
+        elif isinstance(value, dict):
+            words += [option, str(value).replace("'", '"')]
+        else:
+            words += [option, str(value)]
+    assert run("train", "start", *words).code == 0
+    command, data = only(bus)
+    assert command == "StartFineTuningJob"
+    assert data == given
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_number_json_cannot_say_is_sent_as_the_word(run: Run, bus: FakeBus, number: str) -> None:
+    run("train", "start", "--model", "m", "--dataset", "d", "--learning-rate", number)
+    word = only(bus)[1]["learning_rate"]
+    assert isinstance(word, str)
+    assert not math.isfinite(float(word))
+
+
+def test_settings_that_are_no_json_are_refused_before_anything_is_sent(run: Run, bus: FakeBus) -> None:
+    ended = run("train", "start", "--model", "m", "--dataset", "d", "--lora", '{"r": ')
+    assert ended.code == 3
+    assert "lora: is not JSON" in ended.err
+    assert bus.sent == []
+
+
+def test_a_config_is_read_from_its_file(run: Run, bus: FakeBus, tmp_path: Path) -> None:
+    file = tmp_path / "lora.yaml"
+    file.write_text("r: 8\n")
+    assert run("config", "add", str(file), "--type", "lora", "--is-default").code == 0
+    assert only(bus) == ("AddConfig", {"config": "r: 8\n", "type": "lora", "is_default": True})
+
+
+def test_a_config_may_be_typed(run: Run, bus: FakeBus) -> None:
+    assert run("config", "add", '{"r": 8}', "--type", "lora").code == 0
+    assert only(bus) == ("AddConfig", {"config": '{"r": 8}', "type": "lora"})
+
+
+def test_a_config_file_that_is_not_there_is_named(run: Run, bus: FakeBus) -> None:
+    ended = run("config", "add", "nowhere.yaml", "--type", "lora")
+    assert ended.code == 4
+    assert "nowhere.yaml cannot be read" in ended.err
+
+
+def test_a_job_is_stopped_gently_unless_forced(run: Run, bus: FakeBus) -> None:
+    run("train", "stop", "job")
+    run("train", "stop", "job", "--force")
+    assert bus.sent == [("StopFineTuningJob", {"id": "job"}), ("StopFineTuningJob", {"id": "job", "force": True})]
+
+
+def test_filters_of_a_list_are_the_querys_fields(run: Run, bus: FakeBus) -> None:
+    bus.answer("ListEvents", {"items": [], "next": None})
+    assert run("events", "list", "--from", "5", "--aggregate", "dataset", "--limit", "3").code == 0
+    assert bus.asked == [("ListEvents", {"from_position": 5, "aggregate": "dataset", "limit": 3})]
+
+
+def test_tail_follows_new_events_or_those_from_a_position(run: Run, bus: FakeBus) -> None:
+    run("events", "tail")
+    run("events", "tail", "--from", "9", "--aggregate", "model")
+    assert bus.asked == [
+        ("events", {"from": "live", "aggregate": None, "entity_id": None}),
+        ("events", {"from": 9, "aggregate": "model", "entity_id": None}),
+    ]
+
+
+ADAPTER = {"id": "adapter-id", "model_id": "m", "fine_tuning_job_id": "job", "prompt_id": "p"}
+
+
+def test_an_adapter_alone_is_compared_with_its_base_on_its_own_data(run: Run, bus: FakeBus) -> None:
+    bus.answer("GetAdapter", ADAPTER)
+    bus.answer("GetFineTuningJob", {"dataset_id": "d", "prompt_id": "p"})
+    assert run("eval", "start", "--adapter", "tuned", "--max-rows", "5").code == 0
+    base = {"base_model_id": "m", "dataset_id": "d", "prompt_id": "p"}
+    tuned = {**base, "adapter_id": "adapter-id"}
+    assert only(bus) == ("StartEvaluationJob", {"combinations": [base, tuned], "max_rows": 5})
+
+
+def test_two_adapters_of_one_base_are_compared_with_it_once(run: Run, bus: FakeBus) -> None:
+    bus.answer("GetAdapter", ADAPTER, {**ADAPTER, "id": "other"})
+    bus.answer("GetFineTuningJob", {"dataset_id": "d", "prompt_id": "p"})
+    run("eval", "start", "--adapter", "one", "--adapter", "two")
+    assert [one.get("adapter_id") for one in only(bus)[1]["combinations"]] == [None, "adapter-id", "other"]
+
+
+def test_a_base_alone_is_evaluated(run: Run, bus: FakeBus) -> None:
+    run("eval", "start", "--model", "m", "--dataset", "d")
+    assert only(bus)[1] == {"combinations": [{"base_model_id": "m", "dataset_id": "d"}]}
+
+
+def test_combinations_may_be_written_out(run: Run, bus: FakeBus) -> None:
+    run("eval", "start", "--combination", '{"base_model_id": "m", "dataset_id": "d", "adapter_id": "a"}')
+    assert only(bus)[1]["combinations"] == [{"base_model_id": "m", "dataset_id": "d", "adapter_id": "a"}]
+
+
+def test_what_no_adapter_can_tell_is_asked_for(run: Run, bus: FakeBus) -> None:
+    bus.answer("GetAdapter", {**ADAPTER, "fine_tuning_job_id": None})
+    ended = run("eval", "start", "--adapter", "foreign")
+    assert ended.code == 3
+    assert "dataset_id: is required" in ended.err
+    assert bus.sent == []
