@@ -1,4 +1,4 @@
-"""Kill anything: at the end every confirmed command is in the ledger once and the job has succeeded with its whole curve.
+"""Kill anything: at the end every confirmed command is in the ledger once, and the job succeeded with its whole curve.
 
 The short form kills each victim once (make test); the full one ten or more times in a seeded order (make torture).
 """
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fixtures.killing import CHECKPOINT, CORRUPTED, VICTIMS, Confirmations, Killing
 from tests.fixtures.studio import Studio, eventually
+from tests.torture.killing import CHECKPOINT, CORRUPTED, VICTIMS, Confirmations, Killing
 
 STEPS_BETWEEN_KILLS = 12
 CHECKPOINT_STEPS = 20
