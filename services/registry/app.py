@@ -22,9 +22,10 @@ from tunebus.services.platform.broker import answer, make_broker
 from tunebus.services.platform.connection import BusClient, connect
 from tunebus.services.platform.decisions import PreparedCommand
 from tunebus.services.platform.home import Home
-from tunebus.services.platform.ledger import Ledger, events_after
+from tunebus.services.platform.ledger import Ledger
 from tunebus.services.platform.process import Service
 from tunebus.services.platform.settings import Settings
+from tunebus.services.platform.upcasters import UPCASTERS
 from tunebus.services.registry.advisories import Advisories, resend
 from tunebus.services.registry.children import PreparePool
 from tunebus.services.registry.command_loop import CommandLoop
@@ -42,7 +43,7 @@ READER_THREADS = 4
 
 def record_of(engine: Engine) -> rebuild.Record:
     """The ledger, as the projections' rebuild wants it."""
-    return rebuild.Record(engine, database.read, database.lock_ledger, events_after)
+    return rebuild.Record(engine, database.read, database.lock_ledger, UPCASTERS.upcast)
 
 
 def set_up(engine: Engine) -> None:

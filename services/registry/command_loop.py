@@ -96,12 +96,16 @@ class CommandLoop:
                 if taking.done():
                     await taking
                     return
-                # Deciding ends only in trouble: leave the rest with the server until it is over.
-                taking.cancel()
-                await asyncio.gather(taking, return_exceptions=True)
-                await self._pull.pause()
-                await self._wait_for_database(await deciding)
-                taking = asyncio.create_task(self._take_all(), name="take commands")
+                # Deciding ends only in trouble. On a full disk senders are told so; anything else leaves what is still
+                # with the server there, where no delivery is used up.
+                trouble = await deciding
+                if trouble.problem.code != Code.DISK_FULL:
+                    taking.cancel()
+                    await asyncio.gather(taking, return_exceptions=True)
+                    await self._pull.pause()
+                await self._wait_for_database(trouble)
+                if taking.done() and taking.cancelled():
+                    taking = asyncio.create_task(self._take_all(), name="take commands")
                 deciding = asyncio.create_task(self._decide_waiting(), name="decide commands")
         finally:
             tasks = (taking, deciding, *others, *self._preparing)
@@ -273,7 +277,9 @@ class CommandLoop:
         for pause in _pauses():
             if trouble.problem.code == Code.DISK_FULL:
                 await self._tell_disk_full(trouble.problem)
-            await asyncio.sleep(pause)
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
             batch = [self._ready.popleft() for _ in range(min(BATCH, len(self._ready)))]
             try:
                 loop = asyncio.get_running_loop()

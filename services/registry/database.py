@@ -18,8 +18,8 @@ from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.projections import rebuild as projections_rebuild
 from tunebus.projections.verify import verify as verify_projections
 from tunebus.services.platform import database
-from tunebus.services.platform.ledger import events_after
 from tunebus.services.platform.settings import load_settings
+from tunebus.services.platform.upcasters import UPCASTERS
 from tunebus.services.registry.app import record_of, set_up
 
 Document = dict[str, Any]
@@ -41,7 +41,7 @@ def verify(engine: Engine) -> Document:
     """Compare every projection with a rebuild at the same moment. Errors: `conflict`, naming the rows that differ."""
     database.check_schema(engine)
     with database.read(engine) as connection:
-        found = verify_projections(connection, events_after)
+        found = verify_projections(connection, UPCASTERS.upcast)
     if not found.ok:
         details = [
             Problem(code=Code.CONFLICT, message=str(difference), param=difference.table)

@@ -1,4 +1,4 @@
-"""The main job's commands through the bus, with workers played by the test: added, queued, claimed, reported, queried."""
+"""The main job through the bus, with workers played by the test: added, queued, claimed, reported, queried."""
 
 from __future__ import annotations
 

@@ -46,9 +46,7 @@ def test_dataset_and_model_alone_are_enough(ready: Any) -> None:
 
 def test_the_command_wins_over_the_config_and_the_config_over_the_defaults(ready: Any) -> None:
     arguments = config(ready, "training_arguments", {"learning_rate": 1e-3, "weight_decay": 0.1})
-    job = ready.accept(
-        start(training_arguments=arguments, learning_rate=5e-4, num_epochs=3, lora={"r": 8}), Asked()
-    ).id
+    job = ready.accept(start(training_arguments=arguments, learning_rate=5e-4, num_epochs=3, lora={"r": 8}), Asked()).id
     found = FineTuningRecipe.model_validate(dict(ready.recipe(job)))
     training = found.training_arguments
     assert (training.learning_rate, training.weight_decay, training.num_train_epochs) == (5e-4, 0.1, 3.0)
@@ -218,9 +216,7 @@ def test_a_result_outside_the_attempts_own_folder_is_refused(ready: Any, params:
     attempt = ready.start(job)
     for uri in ("artifact:jobs/other/attempt-1/adapter", f"artifact:jobs/{job}/attempt-1/../adapter"):
         problem = ready.refuse(
-            ask.CompleteAttempt(
-                job_id=job, attempt=attempt, outcome="finished", result_uri=uri, result_sha256="0" * 64
-            )
+            ask.CompleteAttempt(job_id=job, attempt=attempt, outcome="finished", result_uri=uri, result_sha256="0" * 64)
         )
         assert params(problem) == {"result_uri": "invalid"}
 

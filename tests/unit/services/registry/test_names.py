@@ -15,7 +15,11 @@ from tunebus.services.registry.model_folder import ModelFolder
 FILE = DatasetFile("/data/x.csv", "csv", "prompt", ["question", "answer"], 1, 1, "0" * 64)
 FOLDER = ModelFolder("/m", "LlamaForCausalLM", "llama", 1, "bfloat16", 512, 4096, True, 1, "0" * 64)
 ADAPTER = AdapterFolder("/a", "base", 8, "0" * 64)
-TEMPLATES = {"prompt_template": "{input}{completion}", "input_template": "{question}", "completion_template": "{answer}"}
+TEMPLATES = {
+    "prompt_template": "{input}{completion}",
+    "input_template": "{question}",
+    "completion_template": "{answer}",
+}
 
 ADD = {
     "dataset": lambda name: (ask.AddDataset(name=name, path="x"), FILE),
