@@ -54,8 +54,8 @@ class Printer(Watcher):
                 f"\n[bold]Tunebus is up[/] on {escape(str(document['home']))}, without pages; Ctrl-C stops it."
             )
 
-    def stopping(self) -> None:
-        self._console.print("stopping …")
+    def stopping(self, signal_name: str | None) -> None:
+        self._console.print(f"stopping ({signal_name}) …" if signal_name else "stopping …")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 LIMIT_BYTES = 10_000_000
 KEPT = 3
@@ -52,6 +54,17 @@ def last_message(path: Path, start: int = 0) -> str | None:
         except ValueError:
             plain = plain or text
             continue
-        if isinstance(document, dict) and document.get("level") in ("error", "critical"):
+        if not isinstance(document, dict):
+            continue
+        if isinstance(document.get("error"), dict):
+            return in_words(document["error"])
+        if document.get("level") in ("error", "critical"):
             return str(document.get("message"))
     return plain
+
+
+def in_words(problem: Mapping[str, Any]) -> str:
+    """A problem's document as one line: which setting, what is wrong, and the way out."""
+    where = f"{problem['param']}: " if problem.get("param") else ""
+    way_out = f"; {problem['hint']}" if problem.get("hint") else ""
+    return f"{where}{problem.get('message')}{way_out}"

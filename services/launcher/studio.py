@@ -40,8 +40,8 @@ class Watcher:
     def ready(self, document: Mapping[str, Any]) -> None:
         """Every service is ready for the first time; `document` is the run file."""
 
-    def stopping(self) -> None:
-        """The studio was asked to stop."""
+    def stopping(self, signal_name: str | None) -> None:
+        """The studio stops: it was asked to by a signal, or could not start."""
 
 
 class Studio:
@@ -59,6 +59,7 @@ class Studio:
         self._started_at = timestamp()
         self._written: dict[str, Any] | None = None
         self._signals = 0
+        self._asked_by: str | None = None
         self._wakeup: socket.socket | None = None
 
     def run(self) -> None:
@@ -116,37 +117,39 @@ class Studio:
         return f"http://{f'[{host}]' if ':' in host else host}:{self._settings.ui_port}"
 
     def _start(self) -> None:
-        if self._settings.nats_url is None:
-            self._start_bus()
+        bus = self._plan_bus() if self._settings.nats_url is None else None
+        for service_plan in [*([bus] if bus else []), *plan.services(self._settings)]:
+            self._services[service_plan.name] = self._make(service_plan)
+        if bus is not None:
+            self._services[bus.name].start()
         if self._ui:
             # The pages take longest to import, so they start before anybody has asked whether the bus is well.
-            self._add(plan.pages(self._settings)).start()
-        self._write_run_file()
-        self._await_bus()
-        for service_plan in plan.services(self._settings):
-            self._add(service_plan)
+            self._services[plan.UI] = self._make(plan.pages(self._settings))
+            self._services[plan.UI].start()
         if self._settings.load_defaults:
             self._defaults = self._make(plan.defaults())
+        self._write_run_file()
+        self._await_bus()
 
-    def _start_bus(self) -> None:
+    def _plan_bus(self) -> ServicePlan:
+        """The embedded server. Its first port, once known, is written into its configuration for every later start."""
         for stale in self.home.nats_store.glob("*.ports"):
             stale.unlink(missing_ok=True)
-        server = NatsServer(
+        server = self._server = NatsServer(
             self.home.nats_store,
             password=read_or_make_password(self.home.password_file),
             port=self._settings.nats_port,
             binary=self._settings.nats_server,
         )
         server.write_config()
-        self._server = server
 
         def is_ready() -> bool:
-            if not server.port and service.pid is not None and server.learn_port(service.pid):
-                server.write_config()  # the next start, after a crash, takes the same port
+            pid = self._services[plan.NATS].pid
+            if not server.port and pid is not None and server.learn_port(pid):
+                server.write_config()
             return server.is_ready()
 
-        service = self._add(ServicePlan(plan.NATS, server.command(), is_ready=is_ready, lifeline=False))
-        service.start()
+        return ServicePlan(plan.NATS, server.command(), is_ready=is_ready, lifeline=False)
 
     def _await_bus(self) -> None:
         """Wait for the server and apply the topology, so that no service meets a bus without its streams."""
@@ -165,11 +168,6 @@ class Studio:
             self._sleep(_BUSY_TICK / 5)
         self._write_run_file()
         asyncio.run(_apply_topology(self._settings))
-
-    def _add(self, service_plan: ServicePlan) -> Service:
-        service = self._make(service_plan)
-        self._services[service_plan.name] = service
-        return service
 
     def _make(self, service_plan: ServicePlan) -> Service:
         environment = dict(os.environ)
@@ -225,7 +223,7 @@ class Studio:
     def _stop(self) -> None:
         self._state = "stopping"
         self._write_run_file()
-        self._watcher.stopping()
+        self._watcher.stopping(self._asked_by)
         asked_at = time.monotonic()
         asked = self._signals
 
@@ -280,8 +278,9 @@ class Studio:
     def _signals_caught(self) -> Iterator[None]:
         """SIGINT, SIGTERM and SIGHUP ask to stop; SIGCHLD only ends a wait."""
 
-        def asked(*_: object) -> None:
+        def asked(number: int, _: object) -> None:
             self._signals += 1
+            self._asked_by = signal.Signals(number).name
 
         here, there = socket.socketpair()
         here.setblocking(False)
@@ -303,7 +302,7 @@ class Studio:
 async def _apply_topology(settings: Settings) -> None:
     from tunebus.services.platform import connection, topology
 
-    client = await connection.connect(settings, "launcher")
+    client = await connection.connect(settings, "launcher", wait=BUS_SECONDS)
     try:
         await topology.apply(client, settings.subjects)
     finally:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunebus.services.launcher.backoff import Backoff
-from tunebus.services.launcher.logfiles import last_message, open_log, rotate
+from tunebus.services.launcher.logfiles import in_words, last_message, open_log, rotate
 
 State = Literal["waiting", "starting", "ready", "restarting", "failing", "stopping", "stopped", "done", "failed"]
 
@@ -226,7 +226,7 @@ class Service:
         if not isinstance(document, dict) or document.get("pid") != self.pid:
             return None, None
         problem = document.get("error")
-        detail = problem.get("message") if isinstance(problem, dict) else document.get("detail")
+        detail = in_words(problem) if isinstance(problem, dict) else document.get("detail")
         return str(document.get("state")), detail if isinstance(detail, str) and detail else None
 
     def _explain(self, code: int) -> str:

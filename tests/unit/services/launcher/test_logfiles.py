@@ -53,6 +53,7 @@ def test_a_log_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
             "Traceback (most recent call last):\nModuleNotFoundError: No module named 'x'\n",
             "ModuleNotFoundError: No module named 'x'",
         ),
+        ('{"error": {"message": "is no URL", "param": "TUNEBUS_X", "hint": "fix it"}}', "TUNEBUS_X: is no URL; fix it"),
         ("", None),
         ('{"level": "info", "message": "hello"}\n', None),
     ],

@@ -104,12 +104,12 @@ def test_a_service_that_always_dies_is_failing_with_its_last_words(make: Make) -
 def test_what_the_state_file_says_of_a_failure_wins(make: Make, tmp_path: Path) -> None:
     program = (
         "import json, os, sys; open(sys.argv[1], 'w').write(json.dumps({'pid': os.getpid(), 'state': 'failed',"
-        " 'detail': '', 'error': {'message': 'TUNEBUS_DATABASE_URL names no database'}})); sys.exit(3)"
+        " 'detail': '', 'error': {'param': 'TUNEBUS_DATABASE_URL', 'message': 'names no database'}})); sys.exit(3)"
     )
     service = make(program, str(tmp_path / "probe.json"))
     service.start()
     until(service, lambda: service.state == "failing")
-    assert service.error == "TUNEBUS_DATABASE_URL names no database"
+    assert service.error == "TUNEBUS_DATABASE_URL: names no database"
 
 
 def test_a_program_that_is_not_there_is_a_death(make: Make, tmp_path: Path) -> None:
