@@ -1,14 +1,20 @@
-"""The ledger's tables as the read side sees them: columns to select, no more. The ledger itself makes and writes them.
+"""The ledger's tables as the read side sees them, and the way to read its events by the thousand.
 
-`projections` is the exception: a rebuild records there which version is live.
+The ledger itself makes and writes these tables; in `projections` alone a rebuild records which version is live.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
+import pydantic_core
+from sqlalchemy import JSON, BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.types import TypeEngine
+from tunebus.contracts.events import RecordedEvent
+
+Upcast = Callable[[str, int, Mapping[str, Any]], tuple[int, Mapping[str, Any]]]
+"""(type, schema version, data) as recorded -> (schema version, data) of today."""
 
 _metadata = MetaData()  # never created from here
 _DOCUMENT: TypeEngine[Any] = JSON()
@@ -60,3 +66,31 @@ projections = Table(
     Column("position", BigInteger),
     Column("status", Text),
 )
+
+
+def read_events(connection: Connection, upcast: Upcast, position: int, limit: int) -> Sequence[RecordedEvent]:
+    """Up to `limit` events after a position, in order. All their JSON is parsed at once, which makes it fast."""
+    rows = connection.exec_driver_sql(_SELECT[connection.dialect.name], (position, limit)).all()
+    documents = iter(pydantic_core.from_json(f"[{','.join([row[0] for row in rows])}]"))
+    found = []
+    for _, at, event_id, stream, version, type, written_as, correlation, causation, actor, recorded_at in rows:
+        aggregate, _, entity_id = stream.partition("/")
+        schema_version, data = upcast(type, written_as, next(documents))
+        found.append(
+            RecordedEvent(
+                at, event_id, aggregate, entity_id, version, type, schema_version, data, recorded_at,
+                correlation, causation, actor, next(documents),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _select(mark: str, document: str) -> str:
+    return (
+        f"SELECT data{document} || ',' || meta{document}, position, event_id, stream_id, version, type, "
+        "schema_version, correlation_id, causation_id, actor, recorded_at "
+        f"FROM events WHERE position > {mark} ORDER BY position LIMIT {mark}"
+    )
+
+
+_SELECT = {"sqlite": _select("?", ""), "postgresql": _select("%s", "::text")}

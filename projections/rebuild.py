@@ -18,11 +18,11 @@ from sqlalchemy.exc import DBAPIError
 from tunebus.contracts.errors import Code, fail
 from tunebus.contracts.events import RecordedEvent
 from tunebus.projections import ledger_view
-from tunebus.projections.fold import Fold
+from tunebus.projections.fold import Fold, collector_paused
 from tunebus.projections.tables import PROJECTIONS, VERSION, metadata
 
 NAME = "inline"  # these tables' row among the ledger's `projections`
-BATCH = 5_000
+BATCH = 10_000
 CATCH_UP = 500  # events left behind that are few enough to be read while the writer waits
 FLIP_SECONDS = 30.0
 
@@ -35,13 +35,16 @@ class Record:
     """The ledger, as far as a rebuild needs it.
 
     `read` opens a reading transaction, `lock` keeps every other writer of events out until its transaction ends, and
-    `events_after` gives at most so many events after a position, in order, upcast.
+    `upcast` brings an event's data to today's schema.
     """
 
     engine: Engine
     read: Callable[[Engine], AbstractContextManager[Connection]]
     lock: Callable[[Connection], None]
-    events_after: Callable[[Connection, int, int], Sequence[RecordedEvent]]
+    upcast: ledger_view.Upcast
+
+    def events_after(self, connection: Connection, position: int, limit: int) -> Sequence[RecordedEvent]:
+        return ledger_view.read_events(connection, self.upcast, position, limit)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def rebuild(record: Record, *, batch: int = BATCH, progress: Callable[[int], Non
     """
     begun = time.monotonic()
     engine = record.engine
-    with _alone(engine):
+    with _alone(engine), collector_paused():
         with engine.begin() as connection:
             shadows = _make_shadows(connection)
         fold, position, events = Fold(shadows), 0, 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import JSON, Column, ColumnElement, Connection, Select, Table, create_engine, select, type_coerce
 from sqlalchemy.types import NullType
 from tunebus.contracts import strictjson
-from tunebus.contracts.events import RecordedEvent
-from tunebus.projections.fold import Fold
+from tunebus.projections.fold import Fold, collector_paused
+from tunebus.projections.ledger_view import Upcast, read_events
 from tunebus.projections.tables import PROJECTIONS, metadata
 
 Key = tuple[Any, ...]
@@ -58,15 +58,15 @@ class Verified:
         return self.differing_rows == 0
 
 
-def verify(connection: Connection, events_after: Callable[[Connection, int, int], Sequence[RecordedEvent]]) -> Verified:
+def verify(connection: Connection, upcast: Upcast) -> Verified:
     """Compare every table with a rebuild. `connection` is inside one reading transaction, so a studio may go on."""
     with tempfile.TemporaryDirectory(prefix="tunebus-verify-") as folder:
         scratch = create_engine(f"sqlite:///{Path(folder) / 'rebuilt.db'}")
         try:
-            with scratch.begin() as rebuilt:
+            with collector_paused(), scratch.begin() as rebuilt:
                 metadata.create_all(rebuilt, tables=PROJECTIONS)
                 fold, position = Fold({table: table for table in PROJECTIONS}), 0
-                while recorded := events_after(connection, position, BATCH):
+                while recorded := read_events(connection, upcast, position, BATCH):
                     fold.add(rebuilt, recorded)
                     fold.write(rebuilt)
                     position = recorded[-1].position

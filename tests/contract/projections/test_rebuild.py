@@ -14,13 +14,14 @@ from tunebus.contracts.events import RecordedEvent
 from tunebus.projections import PROJECTIONS, Insert, apply, ledger_view, metadata, tables
 from tunebus.projections.rebuild import NAME, Rebuilt, Record, ensure, live_version, rebuild
 from tunebus.projections.verify import content_hash, verify
-from tunebus.services.platform import database, ledger
+from tunebus.services.platform import database
+from tunebus.services.platform.upcasters import UPCASTERS
 
 from tests.fixtures.histories import Studio, record, seeded_history
 
 
 def of(engine: Engine) -> Record:
-    return Record(engine, database.read, database.lock_ledger, ledger.events_after)
+    return Record(engine, database.read, database.lock_ledger, UPCASTERS.upcast)
 
 
 def hashes(engine: Engine) -> dict[str, str]:
@@ -149,7 +150,7 @@ def test_commands_and_readers_go_on_while_tables_are_rebuilt(studio: Engine) -> 
     assert failures == []
     assert reports[0].position >= history[1999].position
     with database.read(studio) as connection:
-        result = verify(connection, ledger.events_after)
+        result = verify(connection, UPCASTERS.upcast)
         assert result.ok, result.differences
         assert result.position == history[-1].position
     assert min(seen) > 0, "a reader saw an empty table in the middle of a flip"

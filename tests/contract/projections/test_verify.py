@@ -10,7 +10,8 @@ from sqlalchemy.types import JSON
 from tunebus.projections import PROJECTIONS
 from tunebus.projections.rebuild import Record, ensure
 from tunebus.projections.verify import Verified, content_hash, verify
-from tunebus.services.platform import database, ledger
+from tunebus.services.platform import database
+from tunebus.services.platform.upcasters import UPCASTERS
 
 from tests.fixtures.histories import record, seeded_history
 
@@ -19,7 +20,7 @@ HISTORY = seeded_history(11, 600)
 
 @pytest.fixture
 def studio(engine: Engine) -> Engine:
-    ensure(Record(engine, database.read, database.lock_ledger, ledger.events_after))
+    ensure(Record(engine, database.read, database.lock_ledger, UPCASTERS.upcast))
     with database.write(engine) as connection:
         record(connection, HISTORY)
     return engine
@@ -27,7 +28,7 @@ def studio(engine: Engine) -> Engine:
 
 def verified(engine: Engine) -> Verified:
     with database.read(engine) as connection:
-        return verify(connection, ledger.events_after)
+        return verify(connection, UPCASTERS.upcast)
 
 
 def another(column: Column[Any], value: Any) -> Any:
@@ -118,15 +119,17 @@ def test_values_of_no_sense_are_found_and_do_not_stop_the_comparison(studio: Eng
 def test_it_holds_no_writer_up_and_sees_one_moment(studio: Engine) -> None:
     more = seeded_history(11, 700)[len(HISTORY) :]
 
-    def events_after(connection: Connection, position: int, limit: int) -> Any:
-        found = ledger.events_after(connection, position, limit)
-        if position == 0:  # the comparison is under way: commands go on
+    def upcast(type: str, version: int, data: Any) -> tuple[int, Any]:
+        if not interrupted:  # the comparison is under way: commands go on
+            interrupted.append(type)
             with database.write(studio) as writer:
                 record(writer, more)
-        return found
+        return version, data
 
+    interrupted: list[str] = []
     with database.read(studio) as connection:
-        result = verify(connection, events_after)
+        result = verify(connection, upcast)
+    assert interrupted
     assert result.ok, result.differences
     assert result.position == HISTORY[-1].position
     assert verified(studio).position == more[-1].position
