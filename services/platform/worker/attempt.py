@@ -91,7 +91,8 @@ class Attempt:
                 problem = error
             forwarder = Forwarder(self._around.bus, self._folder, self._progress, self._heartbeat.fresh)
             follow = self._control.follow(self._around.shutdown)
-            async with _beside(self._heartbeat.run(), self._reports.run(), forwarder.run(), follow):
+            bell = self._around.bus.stop_bell(self._assignment.kind, self._assignment.job_id, self._heartbeat.beat)
+            async with _beside(self._heartbeat.run(), self._reports.run(), forwarder.run(), follow), bell:
                 ending = await self._train(lock) if problem is None else self._unprepared(problem)
                 await close_spool(self._folder)
                 self._collect()

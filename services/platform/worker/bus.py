@@ -1,10 +1,14 @@
-"""What a worker sends: telemetry into its stream, reports as commands. One per process, shared by its attempts."""
+"""What a worker says and hears while it has a job: telemetry, reports, the bell of a stop. One per process."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as BusError
 from tunebus.contracts.client import AsyncClient
 from tunebus.contracts.envelope import CommandEnvelope, Outcome
 from tunebus.contracts.errors import Code, fail
@@ -44,6 +48,21 @@ class Bus:
         self._check()
         envelope = CommandEnvelope(id=command_id, type=name, data=data, source=self._worker_id, actor=self._worker_id)
         return await self._commands.send_envelope(envelope, context)
+
+    @contextlib.asynccontextmanager
+    async def stop_bell(self, kind: str, job_id: str, answer: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+        """Call `answer` as soon as somebody asks to stop the job. A bell alone: what to do is in a heartbeat's reply."""
+
+        async def heard(_: Msg) -> None:
+            await answer()
+
+        subject = self._subjects.event(kind, job_id, "StopRequested")
+        subscription = await self._client.subscribe(subject, cb=heard)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(BusError):
+                await subscription.unsubscribe()
 
     def _check(self) -> None:
         if not self._client.is_connected:

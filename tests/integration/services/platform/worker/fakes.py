@@ -72,6 +72,7 @@ class FakeRegistry:
     refusals: dict[str, Problem] = field(default_factory=dict)
     silent: bool = False
     deaf_to_heartbeats: bool = False
+    lease_seconds: float = LEASE_SECONDS
     position: int = 0
 
     async def start(self) -> FakeRegistry:
@@ -97,7 +98,7 @@ class FakeRegistry:
             "job_id": job_id,
             "kind": "fine_tuning_job",
             "attempt": 1,
-            "lease_seconds": LEASE_SECONDS,
+            "lease_seconds": self.lease_seconds,
             "out_dir": f"artifact:jobs/{job_id}",
             "recipe": recipe,
             **fields,
@@ -120,6 +121,11 @@ class FakeRegistry:
             data={"cause": "submitted"},
         )
         await self.ring_raw(event.model_dump_json().encode())
+
+    async def ring_stop(self, job_id: str) -> None:
+        """Publish a `StopRequested` event; workers only listen for its subject."""
+        subject = self.subjects.event("fine_tuning_job", job_id, "StopRequested")
+        await self.client.jetstream().publish(subject, b"{}", stream=self.subjects.events_stream)
 
     async def ring_raw(self, body: bytes) -> None:
         subject = self.subjects.event("fine_tuning_job", new_id(), "JobQueued")
@@ -166,7 +172,7 @@ class FakeRegistry:
         reply = HeartbeatReply(
             desired=self.desired.get(beat.job_id, "run"),
             stale_attempt=(beat.job_id, beat.attempt) in self.stale,
-            lease_seconds=LEASE_SECONDS,
+            lease_seconds=self.lease_seconds,
         )
         await message.respond(reply.model_dump_json().encode())
 

@@ -205,6 +205,16 @@ async def test_a_graceful_stop_lets_the_child_save(registry: FakeRegistry, start
     assert registry.names(job)[-2:] == ["RecordCheckpoint", "CompleteAttempt"]
 
 
+async def test_a_stop_is_heard_at_once(registry: FakeRegistry, start_worker: Start, dataset: Path) -> None:
+    registry.lease_seconds = 600
+    job = registry.add_job(dataset, {"steps": 10_000, "pause": 0.02})
+    start_worker()
+    await eventually(lambda: registry.of(job), "the attempt runs")
+    registry.desired[job] = "stop_after_checkpoint"
+    await registry.ring_stop(job)
+    assert (await ended(registry, job, 10))["outcome"] == "stopped"
+
+
 async def test_a_forced_stop_kills_a_child_that_does_not_listen(
     registry: FakeRegistry, start_worker: Start, dataset: Path
 ) -> None:
