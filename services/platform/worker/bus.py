@@ -51,7 +51,7 @@ class Bus:
 
     @contextlib.asynccontextmanager
     async def stop_bell(self, kind: str, job_id: str, answer: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-        """Call `answer` as soon as somebody asks to stop the job. A bell alone: what to do is in a heartbeat's reply."""
+        """Call `answer` as soon as somebody asks to stop the job. A bell alone: a heartbeat's reply says what to do."""
 
         async def heard(_: Msg) -> None:
             await answer()
