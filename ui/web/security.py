@@ -1,0 +1,161 @@
+"""What stands between a browser and the pages: trusted hosts, own origin, bounded bodies, security headers.
+
+Plain ASGI, so that bodies are counted while they stream. A page of another site cannot reach a studio through its
+visitor's browser: DNS rebinding fails on `Host`, forged requests fail on `Origin`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from tunebus.contracts.errors import Code, Problem
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# Gradio starts by inline scripts and styles, and compiles nothing; everything it loads is its own.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+)
+_REPLACED = frozenset(name for name, _ in HEADERS)
+
+
+class TooLarge(Exception):
+    """The body outgrew the limit while it streamed."""
+
+
+class Guard:
+    """ASGI middleware around the whole app. `hosts` are trusted names beside the loopback's, without ports."""
+
+    def __init__(self, app: Application, *, hosts: Iterable[str] = (), body_limit: int) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in (*LOOPBACK, *hosts))
+        self._limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        problem = self._refused(scope)
+        if problem is not None:
+            await _refuse(scope, send, *problem)
+            return
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+        await self._forward(scope, receive, send)
+
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, counting its body and adding the headers to its answer."""
+        seen = 0
+        answering = False
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > self._limit:
+                    raise TooLarge
+            return message
+
+        async def secured(message: Message) -> None:
+            nonlocal answering
+            if message["type"] == "http.response.start":
+                answering = True
+                kept = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in _REPLACED]
+                message = {**message, "headers": [*kept, *HEADERS]}
+            await send(message)
+
+        try:
+            await self._app(scope, counted, secured)
+        except TooLarge:
+            if answering:
+                raise
+            await _refuse(scope, send, 413, self._too_large())
+
+    def _refused(self, scope: Scope) -> tuple[int, Problem] | None:
+        """The status and the problem of a request that must not reach the app."""
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get(b"host", "")
+        if _hostname(host) not in self._hosts:
+            return 421, Problem(
+                code=Code.NOT_PERMITTED,
+                message=f"this studio is not served under the host {host[:100]!r}",
+                param="Host",
+                hint="open it by the address it printed, or name the host in TUNEBUS_UI_ALLOWED_HOSTS",
+            )
+        changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+        origin = headers.get(b"origin")
+        if origin is not None and changes and urlsplit(origin).netloc.lower() != host.lower():
+            return 403, Problem(
+                code=Code.NOT_PERMITTED,
+                message=f"requests from {origin[:100]!r} are refused",
+                param="Origin",
+                hint="use the studio's own pages",
+            )
+        if changes and headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
+            return 403, Problem(
+                code=Code.NOT_PERMITTED, message="requests from another site are refused", param="Sec-Fetch-Site"
+            )
+        length = headers.get(b"content-length", "0")
+        if length.isdigit() and int(length) > self._limit:
+            return 413, self._too_large()
+        return None
+
+    def _too_large(self) -> Problem:
+        return Problem(
+            code=Code.TOO_LARGE,
+            message=f"the upload is over the limit of {self._limit // 1_000_000} MB",
+            hint="add the file by its path, or raise TUNEBUS_UI_UPLOAD_LIMIT_MB",
+        )
+
+
+def _hostname(host: str) -> str:
+    """The name in a `Host` header, without its port; empty when it is no host at all."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+async def _refuse(scope: Scope, send: Send, status: int, problem: Problem) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = json.dumps({"error": problem.document()}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
