@@ -100,6 +100,18 @@ def give_up(problem: Problem) -> None:
         _running.fail(problem)
 
 
+async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks until every one has ended.
+
+    One `cancel` may be lost: up to Python 3.11 `asyncio.wait_for`, which nats-py uses, swallows a cancellation that
+    comes in the moment its own wait is over.
+    """
+    while pending := {task for task in tasks if not task.done()}:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.2)
+
+
 def run(name: str, main: Main, *, grace: float = GRACE, settings: Settings | None = None) -> NoReturn:
     """Run `main` until it returns or the process is told to stop, then exit.
 
@@ -158,7 +170,7 @@ async def _live(name: str, settings: Settings, main: Main, watchdog: _Watchdog, 
                 await asyncio.wait({task}, timeout=grace)
             if not task.done():
                 _log.info("cancelling", extra={"was_ready": service.was_ready})
-                task.cancel()
+                await end_tasks(task)
         await task
     except asyncio.CancelledError:
         if not service.stopping:

@@ -17,6 +17,7 @@ from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableEr
 from tunebus.contracts.envelope import REPLY_HEADER
 from tunebus.contracts.errors import Code, fail
 from tunebus.contracts.subjects import Subjects
+from tunebus.services.platform.connection import BusClient
 
 WRONG_LAST_SEQUENCE = 10071
 _STREAM_FULL = (10077, 10047, 10023)  # maximum bytes, insufficient storage, insufficient resources
@@ -98,7 +99,8 @@ class Pipeline:
     """Publishes without waiting and hands out each acknowledgement as a future.
 
     nats-py's own `publish_async` loses every refusal (its handler raises where it should set the future), so this has
-    its own inbox. A future ends with a PubAck, APIError or NoStreamResponseError; time-outs are the caller's.
+    its own inbox. A future ends with a PubAck, with APIError or NoStreamResponseError for a refusal, or with
+    StaleConnectionError after a reconnect, when nobody knows what was stored; time-outs are the caller's.
     """
 
     def __init__(self, client: Client) -> None:
@@ -107,6 +109,7 @@ class Pipeline:
         self._waiting: dict[str, asyncio.Future[api.PubAck]] = {}
         self._numbers = itertools.count()
         self._subscription: Subscription | None = None
+        self._forget_listener = client.when_reconnected(self._lost) if isinstance(client, BusClient) else lambda: None
 
     async def send(self, subject: str, body: bytes, headers: dict[str, str]) -> asyncio.Future[api.PubAck]:
         """Publish one message; `headers` come from `publish_headers`."""
@@ -126,9 +129,16 @@ class Pipeline:
 
     async def close(self) -> None:
         self.forget()
+        self._forget_listener()
         if self._subscription is not None and not self._client.is_closed:
             await self._subscription.unsubscribe()
         self._subscription = None
+
+    def _lost(self) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(nats.errors.StaleConnectionError())
+        self._waiting.clear()
 
     async def _acknowledged(self, message: Msg) -> None:
         future = self._waiting.pop(message.subject.rsplit(".", 1)[1], None)

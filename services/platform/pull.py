@@ -175,7 +175,8 @@ class StandingPull:
         missing = 0
         while True:
             try:
-                await asyncio.wait_for(self._repair.wait(), self._heartbeat)
+                async with asyncio.timeout(self._heartbeat):
+                    await self._repair.wait()
             except TimeoutError:
                 pause = 0.1
                 silence = asyncio.get_running_loop().time() - self._heard

@@ -21,6 +21,7 @@ from nats.aio.client import Client
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 from tunebus.contracts.envelope import CONTENT_TYPE, EventEnvelope
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.events import RecordedEvent
@@ -28,11 +29,13 @@ from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import database
 from tunebus.services.platform.cursors import move_relay, relay_cursor
 from tunebus.services.platform.ledger import events_after, last_position
+from tunebus.services.platform.process import end_tasks
 from tunebus.services.platform.publish import WRONG_LAST_SEQUENCE, Pipeline, publish_headers
 
 REPLAY = "python -m tunebus.services.registry.relay --replay"
 
 _LOCK_KEY = 0x74756E65 + 2  # PostgreSQL's advisory lock of the relay, beside those of the database module
+_NO_MESSAGE = 10037
 _ACK_TIMEOUT = 5.0
 _CURSOR_EVERY = 2.0
 _LONGEST_PAUSE = 5.0
@@ -83,9 +86,9 @@ class Relay:
                 if work.done():
                     work.result()
             finally:
-                # Cancelling is safe at any point: the stream tells the next run what was stored.
-                for task in (work, stopped):
-                    task.cancel()
+                # Cancelling is safe at any point: the stream tells the next run what was stored. But the lock may go to
+                # another relay only when this one is really over.
+                await end_tasks(work, stopped)
                 with contextlib.suppress(nats.errors.Error):
                     await nudges.unsubscribe()
                 await self._pipeline.close()
@@ -247,16 +250,17 @@ class Relay:
         )
 
     async def _tail(self) -> _Tail:
-        """Ask until JetStream answers."""
+        """Ask until JetStream answers, and until sequence and message are of one moment: publishes of a relay that
+        died may still arrive, and a pair that does not match would let later events of a window in without the first.
+        """
         jsm = self._client.jsm()
         pause = 0.1
         while True:
             try:
                 sequence = (await jsm.stream_info(self._stream)).state.last_seq
-                try:
-                    return _Tail(sequence, await jsm.get_msg(self._stream, subject=self._subjects.all_events))
-                except NotFoundError:
-                    return _Tail(sequence, None)
+                newest = await self._newest()
+                if (await jsm.stream_info(self._stream)).state.last_seq == sequence:
+                    return _Tail(sequence, newest)
             except NotFoundError:
                 raise fail(
                     Code.CONFLICT, f"stream {self._stream} is missing", hint="run `tunebus topology apply`"
@@ -266,6 +270,14 @@ class Relay:
             except nats.errors.Error:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _newest(self) -> api.RawStreamMsg | None:
+        try:
+            return await self._client.jsm().get_msg(self._stream, subject=self._subjects.all_events)
+        except NotFoundError as error:
+            if error.err_code == _NO_MESSAGE:
+                return None
+            raise
 
     async def _forgo_ids(self) -> None:
         def newest() -> int:
@@ -312,11 +324,10 @@ class Relay:
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     """Whether the event was set before the time was over."""
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 class _FileLock:
@@ -373,8 +384,9 @@ class _AdvisoryLock:
             raise fail(Code.UNAVAILABLE, f"the relay's lock is lost: {error.problem.message}") from error
 
     def release(self) -> None:
+        """End the session, and the lock with it."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(database.DatabaseError), database.explained():
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
+            with contextlib.suppress(SQLAlchemyError):
+                connection.invalidate()
                 connection.close()
