@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ class Relay:
         self._sequence = 0  # of the stream's last message
         self._saved = 0
         self._saved_at = 0.0
+        self._saving = threading.Lock()
         self._without_id_until = 0
         self._nudged = asyncio.Event()
 
@@ -294,7 +296,8 @@ class Relay:
         position, sequence = self._position, self._sequence
 
         def save() -> None:
-            with database.write(self._engine) as connection:
+            # A save whose waiter was cancelled still runs in its thread; the next must not overtake it.
+            with self._saving, database.write(self._engine) as connection:
                 move_relay(connection, self._stream, position, sequence)
 
         try:
