@@ -12,11 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import nats.errors
-from sqlalchemy import Engine
 from tunebus.contracts import queries, rpc
 from tunebus.contracts.errors import Problem
 from tunebus.contracts.subjects import Subjects
-from tunebus.projections import rebuild
 from tunebus.services.platform import database, topology
 from tunebus.services.platform.broker import answer, make_broker
 from tunebus.services.platform.connection import BusClient, connect
@@ -25,7 +23,6 @@ from tunebus.services.platform.home import Home
 from tunebus.services.platform.ledger import Ledger
 from tunebus.services.platform.process import Service
 from tunebus.services.platform.settings import Settings
-from tunebus.services.platform.upcasters import UPCASTERS
 from tunebus.services.registry.advisories import Advisories, resend
 from tunebus.services.registry.children import PreparePool
 from tunebus.services.registry.command_loop import CommandLoop
@@ -35,21 +32,11 @@ from tunebus.services.registry.preparation import Preparation
 from tunebus.services.registry.queries import QueryAnswers
 from tunebus.services.registry.reaper import Reaper, interval
 from tunebus.services.registry.rpc import WorkerCalls
+from tunebus.services.registry.upgrading import set_up
 
 NAME = "registry"
 QUEUE = "registry"
 READER_THREADS = 4
-
-
-def record_of(engine: Engine) -> rebuild.Record:
-    """The ledger, as the projections' rebuild wants it."""
-    return rebuild.Record(engine, database.read, database.lock_ledger, UPCASTERS.upcast)
-
-
-def set_up(engine: Engine) -> None:
-    """Bring the ledger's tables and the projections to this version: made, migrated or rebuilt as needed."""
-    database.migrate(engine)
-    rebuild.ensure(record_of(engine))
 
 
 class Registry:

@@ -20,7 +20,7 @@ from tunebus.projections.verify import verify as verify_projections
 from tunebus.services.platform import database
 from tunebus.services.platform.settings import load_settings
 from tunebus.services.platform.upcasters import UPCASTERS
-from tunebus.services.registry.app import record_of, set_up
+from tunebus.services.registry.upgrading import record_of, set_up
 
 Document = dict[str, Any]
 

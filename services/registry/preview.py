@@ -71,18 +71,27 @@ def preview(
             prompt = generated = prompt_generation.generate(features)
         except TunebusError:
             generated = None
-    document: dict[str, Any] = {
+    rows_shown = [{name: _cut(value) for name, value in row.items()} for row in first]
+    rendered = _rendered(first, features, prompt) if prompt else []
+    room = _that_fit(rows_shown, rendered)
+    return {
         "features": list(features),
-        "rows": [{name: _cut(value) for name, value in row.items()} for row in first],
+        "rows": rows_shown[:room],
         "row_count": rows,
         "columns": [column.document(name, rows) for name, column in columns.items()],
         "generated_prompt": generated.model_dump() if generated else None,
-        "rendered": _rendered(first, features, prompt) if prompt else [],
+        "rendered": rendered[:room],
     }
-    while len(strictjson.dumps(document)) > MAX_ANSWER_BYTES and document["rows"]:
-        document["rows"].pop()
-        document["rendered"] = document["rendered"][: len(document["rows"])]
-    return document
+
+
+def _that_fit(rows: Sequence[object], rendered: Sequence[object]) -> int:
+    """How many rows, with what becomes of them, fit an answer."""
+    size = 0
+    for number, row in enumerate(rows):
+        size += len(strictjson.dumps([row, rendered[number : number + 1]]))
+        if size > MAX_ANSWER_BYTES:
+            return number
+    return len(rows)
 
 
 def _rendered(

@@ -19,11 +19,12 @@ from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import database
 from tunebus.services.platform.connection import BusClient, connect_to
-from tunebus.services.platform.home import STARTER_PACK
+from tunebus.services.platform.home import STARTER_PACK, Home
 from tunebus.services.platform.ledger import events_after
 from tunebus.services.platform.schema import dead_letters, inbox
 from tunebus.services.platform.settings import Settings, load_settings
-from tunebus.services.registry.app import Engines, Registry, set_up
+from tunebus.services.registry.app import Engines, Registry
+from tunebus.services.registry.upgrading import set_up
 
 MODEL = STARTER_PACK / "model"
 
@@ -131,8 +132,6 @@ class serving:
         self._url = nats_url
 
     async def __aenter__(self) -> tuple[Registry, Running]:
-        from tunebus.services.platform.home import Home
-
         settings = self._settings
         home = Home(settings.home, settings.artifacts).create()
         self._engines = Engines(settings)

@@ -11,6 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 from sqlalchemy import text
 from tunebus.contracts.envelope import CommandEnvelope
+from tunebus.contracts.errors import Code, Problem
 from tunebus.contracts.identifiers import new_id
 from tunebus.services.platform import database, topology
 from tunebus.services.registry import dataset as dataset_decisions
@@ -134,15 +135,15 @@ async def test_a_malformed_message_with_an_id_has_an_outcome_that_is_kept(runnin
     assert kept["error"]["code"] == "malformed"
 
 
-@pytest.mark.parametrize("reply", ["$JS.API.INFO", "NAMESPACE.cmd.config.AddConfig", "a.*", "a b", ".a"])
-async def test_a_reply_never_goes_where_it_could_do_harm(running: Running, reply: str) -> None:
+async def test_a_reply_never_goes_where_it_could_do_harm(running: Running) -> None:
     subject = running.subjects.command("config", "AddConfig")
-    reply = reply.replace("NAMESPACE", running.subjects.namespace)
-    await running.raw(command(), subject, reply)
-    # A second command tells when the first is done.
-    assert (await running.client.send("AddConfig", {"type": "custom", "config": {"b": 2}})).error is None
+    replies = ["$JS.API.INFO", f"{running.subjects.namespace}.cmd.config.AddConfig", "a.*", "a b", ".a"]
+    for number, reply in enumerate(replies):
+        await running.raw(command(data={"type": "custom", "config": {"n": number}}), subject, reply)
+    # A later command tells when those before it are done.
+    assert (await running.client.send("AddConfig", CONFIG)).error is None
     assert running.letters() == []
-    assert running.outcomes() == 2
+    assert running.outcomes() == len(replies) + 1
 
 
 async def test_handled_messages_are_purged(running: Running) -> None:
@@ -281,3 +282,36 @@ async def test_a_full_disk_is_told_and_nothing_is_lost(running: Running) -> None
     await eventually(done, "the command that nobody was told about is done")
     assert running.troubles[-1] is None
     assert (await running.client.send("AddConfig", CONFIG)).error is None
+
+
+async def test_commands_wait_for_a_database_that_is_away_and_are_done_once(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert running.registry is not None
+    ledger = running.registry.ledger
+    away = True
+    execute = ledger.execute
+
+    def fails(commands: Any) -> Any:
+        if away:
+            problem = Problem(code=Code.UNAVAILABLE, message="the database cannot be used now")
+            raise database.DatabaseError(problem)
+        return execute(commands)
+
+    monkeypatch.setattr(ledger, "execute", fails)
+    asked = [
+        asyncio.create_task(running.client.send("AddConfig", {"type": "custom", "config": {"n": n}})) for n in range(30)
+    ]
+
+    async def in_trouble() -> bool:
+        return bool(running.troubles and running.troubles[-1])
+
+    await eventually(in_trouble, "the registry says that it cannot work")
+    assert not any(task.done() for task in asked)
+    away = False
+    outcomes = await asyncio.gather(*asked)
+    assert all(outcome.error is None for outcome in outcomes)
+    assert len(running.events("ConfigAdded")) == 30
+    assert running.troubles[-1] is None
+    info = await running.bus.jetstream().consumer_info(running.subjects.commands_stream, topology.REGISTRY)
+    assert info.num_ack_pending == 0
