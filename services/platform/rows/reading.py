@@ -289,7 +289,7 @@ class _Source:
             if not self.columns:
                 if error is not None:
                     raise fail(Code.INVALID, f"{self._name}: header, {place}: {error}", param="path")
-                if fields:
+                if len(fields) > 1 or any(field.strip() for field in fields):
                     self.columns = self._header(fields)
             elif error is not None:
                 yield _Item(place, error=error)
