@@ -39,6 +39,9 @@ class Bulk:
             return values
         listed = list(values)
         for i in self._documents:
-            if listed[i] is not None:
-                listed[i] = pydantic_core.to_json(listed[i]).decode()
+            document = listed[i]
+            if document == {}:
+                listed[i] = "{}"
+            elif document is not None:
+                listed[i] = pydantic_core.to_json(document).decode()
         return tuple(listed)

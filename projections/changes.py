@@ -6,19 +6,12 @@ A change names whole rows by primary key; it never reads, so the same events alw
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, and_, bindparam, delete, insert, update
+from sqlalchemy import BindParameter, Table, and_, bindparam, delete, insert, update
 from sqlalchemy.sql import Executable
-
-
-@dataclass(frozen=True)
-class Increment:
-    """As a value of an `Update`: the column's present value plus `by`."""
-
-    by: int = 1
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ class Insert:
 
 @dataclass(frozen=True)
 class Update:
-    """New values for the row that `where` names.
+    """New values for the row that `where` names; `adds` is what is added to numbers.
 
     `where` holds the whole primary key, and may hold more columns: then the row changes only while they are equal
     (None: while they are null), for example `{"id": …, "state": "starting"}`.
@@ -56,10 +49,7 @@ class Update:
     table: Table
     where: Mapping[str, Any]
     values: Mapping[str, Any]
-
-    @property
-    def _columns(self) -> tuple[tuple[str, bool], ...]:
-        return tuple((name, isinstance(value, Increment)) for name, value in self.values.items())
+    adds: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def _conditions(self) -> tuple[tuple[str, bool], ...]:
@@ -67,27 +57,27 @@ class Update:
 
     @property
     def key(self) -> Hashable:
-        return (Update, self.table, self._conditions, self._columns)
+        return (Update, self.table, self._conditions, tuple(self.values), tuple(self.adds))
 
     @property
     def statement(self) -> Executable:
-        return _update(self.table, self._conditions, self._columns)
+        return _update(self.table, self._conditions, tuple(self.values), tuple(self.adds))
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        values = {f"new_{k}": v.by if isinstance(v, Increment) else v for k, v in self.values.items()}
-        return values | {f"where_{name}": value for name, value in self.where.items() if value is not None}
+        given = {f"where_{name}": value for name, value in self.where.items() if value is not None}
+        given |= {f"new_{name}": value for name, value in self.values.items()}
+        return given | {f"new_{name}": by for name, by in self.adds.items()}
 
     def matches(self, row: Mapping[str, Any]) -> bool:
         """Whether this change would touch `row`."""
         return all(row[name] == value for name, value in self.where.items())
 
-    def applied_to(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A copy of a matching row with the new values, exactly as SQL would leave it."""
-        changed = dict(row)
-        for name, value in self.values.items():
-            changed[name] = changed[name] + value.by if isinstance(value, Increment) else value
-        return changed
+    def change(self, row: dict[str, Any]) -> None:
+        """Change a matching row in place, exactly as SQL would."""
+        row.update(self.values)
+        for name, by in self.adds.items():
+            row[name] += by
 
     def onto(self, table: Table) -> Update:
         return replace(self, table=table)
@@ -125,17 +115,16 @@ def _insert(table: Table) -> Executable:
 
 
 @cache
-def _update(table: Table, where: tuple[tuple[str, bool], ...], columns: tuple[tuple[str, bool], ...]) -> Executable:
-    values = {
-        name: table.c[name] + bindparam(f"new_{name}", type_=table.c[name].type)
-        if adds
-        else bindparam(f"new_{name}", type_=table.c[name].type)
-        for name, adds in columns
-    }
+def _update(
+    table: Table, where: tuple[tuple[str, bool], ...], changed: tuple[str, ...], added: tuple[str, ...]
+) -> Executable:
+    def given(name: str, prefix: str = "new") -> BindParameter[Any]:
+        return bindparam(f"{prefix}_{name}", type_=table.c[name].type)
+
     conditions = (
-        table.c[name].is_(None) if is_null else table.c[name] == bindparam(f"where_{name}", type_=table.c[name].type)
-        for name, is_null in where
+        table.c[name].is_(None) if is_null else table.c[name] == given(name, "where") for name, is_null in where
     )
+    values = {name: given(name) for name in changed} | {name: table.c[name] + given(name) for name in added}
     return update(table).where(and_(*conditions)).values(values)
 
 

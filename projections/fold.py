@@ -9,12 +9,12 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select
 from tunebus.contracts.events import RecordedEvent
 from tunebus.projections.bulk import Bulk
-from tunebus.projections.changes import Change, Delete, Increment, Insert, Update
+from tunebus.projections.changes import Change, Delete, Insert, Update
 from tunebus.projections.dispatch import apply
 
 Key = Any  # the value of a primary key of one column, the tuple of several
@@ -78,9 +78,9 @@ class _Writer:
         key_of, recent, before = self._key, self._recent, self._before
         for number, change in enumerate(changes):
             if type(change) is Insert:
-                recent[key_of(change.row)] = dict(change.row)
+                recent[key_of(change.row)] = cast("Row", change.row)  # nobody else keeps it: a copy of each would cost
                 continue
-            assert not isinstance(change, Insert)
+            change = cast("Update | Delete", change)
             key = key_of(change.where)
             if key in recent:
                 row = recent[key]
@@ -93,7 +93,7 @@ class _Writer:
             if isinstance(change, Delete):
                 recent[key] = None
             elif len(change.where) == self._key_length or change.matches(row):
-                _change(row, change)
+                change.change(row)
                 recent[key] = row
 
     def write(self, connection: Connection) -> None:
@@ -123,11 +123,6 @@ class _Writer:
             return self._target.c[self._primary[0]].in_(keys)
         columns = [self._target.c[name] for name in self._primary]
         return or_(*(and_(*(c == part for c, part in zip(columns, key, strict=True))) for key in keys))
-
-
-def _change(row: Row, change: Update) -> None:
-    for name, value in change.values.items():
-        row[name] = row[name] + value.by if type(value) is Increment else value
 
 
 def _portions(keys: list[Key]) -> Iterator[list[Key]]:

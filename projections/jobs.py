@@ -6,10 +6,11 @@ The states: queued, held, starting, running, stopping, stopped, interrupted, suc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunebus.contracts.events import RecordedEvent
-from tunebus.projections.changes import Change, Increment, Insert, Update
+from tunebus.projections.changes import Change, Insert, Update
 from tunebus.projections.tables import JOB_TABLES, job_attempts, job_checkpoints
 
 WORKER_SHUTDOWN = "worker_shutdown"
@@ -73,7 +74,7 @@ def apply(event: RecordedEvent) -> list[Change]:
 
 
 def _job(event: RecordedEvent, **values: Any) -> Update:
-    values |= {"version": event.version, "updated_at": event.recorded_at}
+    values["version"], values["updated_at"] = event.version, event.recorded_at
     return Update(JOB_TABLES[event.aggregate], {"id": event.entity_id}, values)
 
 
@@ -189,18 +190,19 @@ def _attempt_lost(event: RecordedEvent) -> list[Change]:
 
 def _attempt_failed(event: RecordedEvent) -> list[Change]:
     data = event.data
-    crash: dict[str, Any] = {} if data["cause"] == WORKER_SHUTDOWN else {"crashes": Increment()}
+    job = _job(
+        event,
+        state="interrupted",
+        cause=data["cause"],
+        message=data["message"],
+        hint=data.get("hint"),
+        worker_id=None,
+        host=None,
+    )
+    if data["cause"] != WORKER_SHUTDOWN:
+        job = replace(job, adds={"crashes": 1})
     return [
-        _job(
-            event,
-            state="interrupted",
-            cause=data["cause"],
-            message=data["message"],
-            hint=data.get("hint"),
-            worker_id=None,
-            host=None,
-            **crash,
-        ),
+        job,
         _attempt(
             event,
             state="failed",
