@@ -104,12 +104,12 @@ async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
     """Cancel tasks until every one has ended.
 
     One `cancel` may be lost: up to Python 3.11 `asyncio.wait_for`, which nats-py uses, swallows a cancellation that
-    comes in the moment its own wait is over.
+    comes in the moment its own wait is over. Cleaning up may take two seconds before it is cancelled as well.
     """
     while pending := {task for task in tasks if not task.done()}:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=0.2)
+        await asyncio.wait(pending, timeout=2.0)
 
 
 def run(name: str, main: Main, *, grace: float = GRACE, settings: Settings | None = None) -> NoReturn:

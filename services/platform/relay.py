@@ -12,6 +12,7 @@ import fcntl
 import json
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -310,19 +311,18 @@ class Relay:
     @contextlib.asynccontextmanager
     async def _alone(self, stop: asyncio.Event) -> AsyncIterator[Callable[[], None]]:
         """Hold the relay's lock, waiting for it until `stop`; yields a check that it is still held."""
-        lock = _FileLock(self._engine) if self._engine.dialect.name == "sqlite" else _AdvisoryLock(self._engine)
+        lock: _Lock = _FileLock(self._engine) if self._engine.dialect.name == "sqlite" else _AdvisoryLock(self._engine)
         said = False
-        while not await asyncio.to_thread(lock.try_to_take):
-            if not said:
-                _log.warning("another relay runs; waiting for it to end")
-                said = True
-            if await _set_within(stop, 0.5):
-                yield lambda: None
-                return
         try:
+            while not await asyncio.to_thread(lock.try_to_take):
+                if not said:
+                    _log.warning("another relay runs; waiting for it to end")
+                    said = True
+                if await _set_within(stop, 0.5):
+                    break
             yield lock.check
         finally:
-            await asyncio.to_thread(lock.release)
+            lock.release()
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
@@ -333,16 +333,51 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     return event.is_set()
 
 
-class _FileLock:
+class _Lock(ABC):
+    """Held by one relay at a time. `release` ends it for good, also when a thread is still about to take it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._over = False
+
+    def try_to_take(self) -> bool:
+        taken = self._take()
+        with self._guard:
+            if self._over and taken:
+                self._give_back()
+            return taken and not self._over
+
+    def release(self) -> None:
+        with self._guard:
+            self._over = True
+            self._give_back()
+
+    @abstractmethod
+    def check(self) -> None:
+        """Errors: `unavailable` when the lock is lost; the process must begin anew."""
+
+    @abstractmethod
+    def _take(self) -> bool: ...
+
+    @abstractmethod
+    def _give_back(self) -> None:
+        """Give back what was taken, if anything was."""
+
+
+class _FileLock(_Lock):
     """For SQLite: a lock on a file beside the database, which dies with its holder."""
 
     def __init__(self, engine: Engine) -> None:
+        super().__init__()
         with engine.connect() as connection:
             path = str(connection.exec_driver_sql("PRAGMA database_list").fetchone()[2])  # type: ignore[index]
         self._path = Path(f"{path}.relay.lock")
         self._file: IO[str] | None = None
 
-    def try_to_take(self) -> bool:
+    def check(self) -> None:
+        """A file lock cannot be lost."""
+
+    def _take(self) -> bool:
         file = self._path.open("a")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -352,23 +387,29 @@ class _FileLock:
         self._file = file
         return True
 
-    def check(self) -> None:
-        """A file lock cannot be lost."""
-
-    def release(self) -> None:
+    def _give_back(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
 
 
-class _AdvisoryLock:
+class _AdvisoryLock(_Lock):
     """For PostgreSQL: a session's advisory lock on a connection kept for it alone."""
 
     def __init__(self, engine: Engine) -> None:
+        super().__init__()
         self._engine = engine
         self._connection: Connection | None = None
 
-    def try_to_take(self) -> bool:
+    def check(self) -> None:
+        try:
+            with database.explained():
+                assert self._connection is not None
+                self._connection.execute(text("SELECT 1"))
+        except database.DatabaseError as error:
+            raise fail(Code.UNAVAILABLE, f"the relay's lock is lost: {error.problem.message}") from error
+
+    def _take(self) -> bool:
         with database.explained():
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK_KEY}):
@@ -377,17 +418,8 @@ class _AdvisoryLock:
             connection.close()
             return False
 
-    def check(self) -> None:
-        """Errors: `unavailable` when the session, and the lock with it, is gone; the process must begin anew."""
-        try:
-            with database.explained():
-                assert self._connection is not None
-                self._connection.execute(text("SELECT 1"))
-        except database.DatabaseError as error:
-            raise fail(Code.UNAVAILABLE, f"the relay's lock is lost: {error.problem.message}") from error
-
-    def release(self) -> None:
-        """End the session, and the lock with it."""
+    def _give_back(self) -> None:
+        """End the session, and the lock with it: back in the pool it would keep the lock."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(SQLAlchemyError):
