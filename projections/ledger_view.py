@@ -76,9 +76,8 @@ def read_events(connection: Connection, upcast: Upcast, position: int, limit: in
     rows = connection.exec_driver_sql(_SELECT[connection.dialect.name], (position, limit)).all()
     documents = pydantic_core.from_json(f"[{','.join([row[0] for row in rows])}]")
     found = []
-    for (_, at, event_id, stream, version, type, written_as, recorded_at), document in zip(
-        rows, documents, strict=True
-    ):
+    for row, document in zip(rows, documents, strict=True):
+        _, at, event_id, stream, version, type, written_as, recorded_at = row
         aggregate, _, entity_id = stream.partition("/")
         schema_version, data = upcast(type, written_as, document)
         found.append(
