@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Row, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 from tunebus.contracts.identifiers import timestamp
 from tunebus.services.platform.schema import dead_letters
 
@@ -44,28 +44,23 @@ def record(
     stream, subject, reason = _storable(stream), _storable(subject), _storable(reason)
     digest = hashlib.sha256(subject.encode() + b"\0" + data).hexdigest()
     same = (dead_letters.c.stream == stream, dead_letters.c.seq == seq, dead_letters.c.digest == digest)
-    kept = connection.scalar(select(dead_letters.c.id).where(*same))
-    if kept is not None:
-        return int(kept)
-    try:
-        with connection.begin_nested():
-            result = connection.execute(
-                dead_letters.insert().values(
-                    stream=stream,
-                    seq=seq,
-                    digest=digest,
-                    consumer=_storable(consumer) if consumer is not None else None,
-                    subject=subject,
-                    headers={_storable(name): _storable(value) for name, value in (headers or {}).items()},
-                    data=data,
-                    reason=reason,
-                    seen_at=timestamp(),
-                )
-            )
-    except IntegrityError:  # somebody else kept it since we looked
-        return int(connection.scalars(select(dead_letters.c.id).where(*same)).one())
-    assert result.inserted_primary_key is not None
-    return int(result.inserted_primary_key[0])
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(
+        insert(dead_letters)
+        .values(
+            stream=stream,
+            seq=seq,
+            digest=digest,
+            consumer=_storable(consumer) if consumer is not None else None,
+            subject=subject,
+            headers={_storable(name): _storable(value) for name, value in (headers or {}).items()},
+            data=data,
+            reason=reason,
+            seen_at=timestamp(),
+        )
+        .on_conflict_do_nothing(index_elements=["stream", "seq", "digest"])
+    )
+    return int(connection.scalars(select(dead_letters.c.id).where(*same)).one())
 
 
 def list_after(connection: Connection, limit: int, after: int = 0) -> list[DeadLetter]:

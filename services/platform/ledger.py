@@ -81,15 +81,20 @@ class Ledger:
         """Decide one command in a savepoint of its own, so that its failure is nobody else's."""
         failure: Exception | None = None
         for _ in range(ATTEMPTS):
+            savepoint = connection.begin_nested()
             try:
-                with connection.begin_nested():
-                    return _Transaction(connection, in_batch=False).execute(self._domain, [command])[0]
-            except IntegrityError as error:  # perhaps a race for a version: decide on what is there now
-                failure = error
+                outcome = _Transaction(connection, in_batch=False).execute(self._domain, [command])[0]
+                savepoint.commit()
+                return outcome
             except Exception as error:
                 if isinstance(error, database.DatabaseError) or database.explain(error):
-                    raise  # the whole transaction is lost, savepoint or not
-                return error
+                    # A full disk ends the whole transaction on SQLite, savepoints and all. Going on would commit what
+                    # follows piece by piece, and report what came before as done.
+                    raise
+                savepoint.rollback()
+                failure = error
+            if not isinstance(failure, IntegrityError):  # else perhaps a race: decide on what is there now
+                break
         assert failure is not None
         return failure
 
@@ -115,8 +120,11 @@ class _Transaction:
 
     def execute(self, domain: Domain, commands: Sequence[PreparedCommand]) -> list[Outcome]:
         handled = self._handled([command.envelope.id for command in commands])
-        fresh = {command.envelope.id: command for command in reversed(commands) if command.envelope.id not in handled}
-        undecided = [c for c in reversed(fresh.values()) if c.rejection is None]
+        fresh: dict[str, PreparedCommand] = {}
+        for command in commands:
+            if command.envelope.id not in handled:
+                fresh.setdefault(command.envelope.id, command)
+        undecided = [command for command in fresh.values() if command.rejection is None]
         view = domain.open(self._connection, undecided) if undecided else None
         streams = {command.envelope.id: view.stream_of(command) for command in undecided} if view else {}
         self._load_versions({stream for stream in streams.values() if stream is not None})

@@ -1,6 +1,6 @@
 """How fast the ledger takes commands, against one-event saves of the `eventsourcing` library, on both databases.
 
-    python tests/benchmarks/ledger.py [--json] [--pairs 9] [--commands 1920]
+    python tests/benchmarks/ledger.py [--json] [--pairs 7] [--commands 960]
 
 Ours does everything that a command costs without the bus, 64 at a time: body hash, inbox, loading, deciding, appending,
 the inline projection, the outcome. Commands are adds and renames of things with unique names, half and half, shuffled.
@@ -49,12 +49,12 @@ GOALS = {"sqlite": 3.0, "postgresql": 2.5}
 Round = Callable[[], float]  # runs its commands and returns the seconds on the clock
 
 
-class Thing(Aggregate):
-    @recorded("Added")
+class Thing(Aggregate):  # type: ignore[misc]
+    @recorded("Added")  # type: ignore[untyped-decorator]
     def __init__(self, name: str) -> None:
         self.name = name
 
-    @recorded("Renamed")
+    @recorded("Renamed")  # type: ignore[untyped-decorator]
     def rename(self, name: str) -> None:
         self.name = name
 
@@ -108,7 +108,7 @@ def sqlite_sides(folder: Path) -> Iterator[tuple[Engine, Application[Any]]]:
     engine = database.open_engine(f"sqlite:///{folder / 'ours.db'}")
     path = folder / "library.db"
     application = Application[Any](env={"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(path)})
-    with application.recorder.datastore.transaction(commit=False) as cursor:  # type: ignore[attr-defined]
+    with application.recorder.datastore.transaction(commit=False) as cursor:
         cursor.execute("PRAGMA synchronous")
         theirs = cursor.fetchone()[0]
         cursor.execute("PRAGMA journal_mode")
@@ -177,8 +177,8 @@ def measure(name: str, pairs: int, commands: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--json", action="store_true", help="print rows as JSON")
-    parser.add_argument("--pairs", type=int, default=9, help="measured pairs per database (at least 5)")
-    parser.add_argument("--commands", type=int, default=1920, help="commands a side and round")
+    parser.add_argument("--pairs", type=int, default=7, help="measured pairs per database (at least 5)")
+    parser.add_argument("--commands", type=int, default=960, help="commands a side and round")
     parser.add_argument("--database", choices=sorted(GOALS), action="append", help="only this one")
     given = parser.parse_args()
     rows = [measure(name, max(5, given.pairs), given.commands) for name in given.database or GOALS]

@@ -8,13 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, func, inspect, make_url, select, text
+from sqlalchemy import URL, Connection, Engine, event, func, inspect, make_url, select, text
 from sqlalchemy.exc import IntegrityError
 from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import Code, TunebusError
@@ -22,7 +22,7 @@ from tunebus.services.platform import database, schema
 from tunebus.services.platform.database import DatabaseError
 from tunebus.services.platform.ledger import Ledger, events_after, last_position
 
-from tests.fixtures.things import Things, add, metadata, things
+from tests.fixtures.things import Things, add, break_down, metadata, things
 
 ROOT = Path(__file__).parents[4]
 
@@ -39,6 +39,23 @@ def refused(code: Code) -> Iterator[None]:
     with pytest.raises(TunebusError) as caught:
         yield
     assert caught.value.problem.code is code, caught.value.problem
+
+
+Opener = Callable[..., Engine]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    """`open_engine`, with every engine disposed of in the end."""
+    engines: list[Engine] = []
+
+    def open_one(url: str | URL, **options: Any) -> Engine:
+        engines.append(database.open_engine(url, **options))
+        return engines[-1]
+
+    yield open_one
+    for engine in engines:
+        engine.dispose()
 
 
 # Transactions
@@ -89,9 +106,9 @@ def test_copied_rows_break_the_same_rules(engine: Engine) -> None:
         assert list(connection.scalars(select(schema.meta.c.value).order_by(schema.meta.c.key))) == [1, "\0"]
 
 
-def test_sqlite_is_durable_and_strict(tmp_path: Path) -> None:
-    engine = database.open_engine(f"sqlite:///{tmp_path / 'x.db'}")
-    telemetry = database.open_engine(f"sqlite:///{tmp_path / 'telemetry.db'}", synchronous="NORMAL")
+def test_sqlite_is_durable_and_strict(tmp_path: Path, opened: Opener) -> None:
+    engine = opened(f"sqlite:///{tmp_path / 'x.db'}")
+    telemetry = opened(f"sqlite:///{tmp_path / 'telemetry.db'}", synchronous="NORMAL")
 
     def pragma(opened: Engine, name: str) -> Any:
         with database.read(opened) as connection:
@@ -105,8 +122,8 @@ def test_sqlite_is_durable_and_strict(tmp_path: Path) -> None:
     assert (pragma(telemetry, "journal_mode"), pragma(telemetry, "synchronous")) == ("wal", 1)
 
 
-def test_a_sqlite_write_begins_immediate_and_a_read_does_not(tmp_path: Path) -> None:
-    engine = database.open_engine(f"sqlite:///{tmp_path / 'x.db'}")
+def test_a_sqlite_write_begins_immediate_and_a_read_does_not(tmp_path: Path, opened: Opener) -> None:
+    engine = opened(f"sqlite:///{tmp_path / 'x.db'}")
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda c, cursor, statement, *rest: statements.append(statement))
     with database.write(engine):
@@ -126,21 +143,20 @@ def test_a_sqlite_write_begins_immediate_and_a_read_does_not(tmp_path: Path) -> 
 
 
 def test_a_read_only_engine_reads_a_live_ledger_and_writes_nothing(
-    ledger: Ledger, engine: Engine, database_url: str
+    ledger: Ledger, engine: Engine, database_url: str, opened: Opener
 ) -> None:
     ledger.execute([add("Ada")])
-    reader = database.open_engine(database_url, read_only=True)
+    reader = opened(database_url, read_only=True)
     with database.read(reader) as connection:
         assert last_position(connection) > 0
     with refused(Code.NOT_PERMITTED), database.write(reader) as connection:
         connection.execute(things.delete())
     assert counts(engine)[2] == 1
-    reader.dispose()
 
 
-def test_a_read_only_engine_makes_no_file(tmp_path: Path) -> None:
+def test_a_read_only_engine_makes_no_file(tmp_path: Path, opened: Opener) -> None:
     missing = tmp_path / "none.db"
-    with refused(Code.UNAVAILABLE), database.read(database.open_engine(f"sqlite:///{missing}", read_only=True)):
+    with refused(Code.UNAVAILABLE), database.read(opened(f"sqlite:///{missing}", read_only=True)):
         pass
     assert not missing.exists()
 
@@ -166,11 +182,11 @@ def test_migrating_again_changes_nothing(ledger: Ledger, engine: Engine) -> None
     assert counts(engine) == [1, 1, 1]
 
 
-def test_processes_may_migrate_at_once(database_url: str) -> None:
+def test_processes_may_migrate_at_once(database_url: str, opened: Opener) -> None:
     failures: list[BaseException] = []
 
     def migrate() -> None:
-        engine = database.open_engine(database_url)
+        engine = opened(database_url)
         try:
             database.migrate(engine)
         except BaseException as error:
@@ -184,23 +200,21 @@ def test_processes_may_migrate_at_once(database_url: str) -> None:
     for thread in threads:
         thread.join(60)
     assert failures == []
-    engine = database.open_engine(database_url)
+    engine = opened(database_url)
     database.check_schema(engine)
-    engine.dispose()
 
 
-def test_a_failed_migration_leaves_nothing(database_url: str) -> None:
-    engine = database.open_engine(database_url)
+def test_a_failed_migration_leaves_nothing(database_url: str, opened: Opener) -> None:
+    engine = opened(database_url)
     with database.write(engine) as connection:
         connection.execute(text("CREATE TABLE meta (in_the_way INTEGER)"))  # the last table of the first revision
     with pytest.raises(Exception, match="meta"):
         database.migrate(engine)
     assert inspect(engine).get_table_names() == ["meta"]
-    engine.dispose()
 
 
-def test_the_schema_is_checked_without_alembic(database_url: str) -> None:
-    engine = database.open_engine(database_url)
+def test_the_schema_is_checked_without_alembic(database_url: str, opened: Opener) -> None:
+    engine = opened(database_url)
     with pytest.raises(TunebusError, match="not set up") as missing:
         database.check_schema(engine)
     assert missing.value.problem.hint == "run `tunebus db upgrade`"
@@ -210,7 +224,6 @@ def test_the_schema_is_checked_without_alembic(database_url: str) -> None:
         connection.execute(text(f"UPDATE {schema.REVISION_TABLE} SET version_num = '9999'"))
     with pytest.raises(TunebusError, match="newer version"):
         database.check_schema(engine)
-    engine.dispose()
 
 
 def test_the_code_names_the_newest_revision() -> None:
@@ -225,8 +238,8 @@ def test_the_code_names_the_newest_revision() -> None:
 # No room
 
 
-def test_a_full_sqlite_file_refuses_a_batch_whole_and_takes_it_once_there_is_room(tmp_path: Path) -> None:
-    engine = database.open_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
+def test_a_full_sqlite_file_refuses_a_batch_whole_until_there_is_room(tmp_path: Path, opened: Opener) -> None:
+    engine = opened(f"sqlite:///{tmp_path / 'ledger.db'}")
     database.migrate(engine)
     metadata.create_all(engine)
     limit = 0
@@ -244,6 +257,10 @@ def test_a_full_sqlite_file_refuses_a_batch_whole_and_takes_it_once_there_is_roo
             batch = [add(f"{round}-{n}" + "x" * 200) for n in range(20)]
             confirmed += sum(isinstance(result, Outcome) for result in ledger.execute(batch))
     assert confirmed > 1
+    assert counts(engine) == [confirmed] * 3
+
+    with refused(Code.DISK_FULL):  # also when a failing command has the batch done one by one
+        ledger.execute([*batch, break_down("raise")])
     assert counts(engine) == [confirmed] * 3
 
     limit = 1_000_000
@@ -279,7 +296,7 @@ print(json.dumps({"code": code, "confirmed": confirmed, "again": again}))
 """
 
 
-def test_a_file_size_limit_refuses_a_batch_whole(tmp_path: Path) -> None:
+def test_a_file_size_limit_refuses_a_batch_whole(tmp_path: Path, opened: Opener) -> None:
     path = tmp_path / "ledger.db"
     child = subprocess.run(
         [sys.executable, "-c", LIMITED, str(path)],
@@ -295,7 +312,7 @@ def test_a_file_size_limit_refuses_a_batch_whole(tmp_path: Path) -> None:
     assert said["again"] == 20
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert counts(database.open_engine(f"sqlite:///{path}")) == [said["confirmed"] + 20] * 3
+    assert counts(opened(f"sqlite:///{path}")) == [said["confirmed"] + 20] * 3
 
 
 def test_a_postgresql_disk_that_is_full_refuses_a_batch_whole(ledger: Ledger, engine: Engine) -> None:
@@ -312,6 +329,8 @@ def test_a_postgresql_disk_that_is_full_refuses_a_batch_whole(ledger: Ledger, en
         )
     with refused(Code.DISK_FULL):
         ledger.execute([add("Ada"), add("too much"), add("Bob")])
+    with refused(Code.DISK_FULL):  # also when a failing command has the batch done one by one
+        ledger.execute([add("Ada"), break_down("raise"), add("too much"), add("Bob")])
     assert counts(engine) == [0, 0, 0]
 
 
@@ -326,37 +345,39 @@ def test_a_url_of_neither_database_is_refused(url: str) -> None:
         database.open_engine(url)
 
 
-def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path, opened: Opener) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "words.db").write_text("this is no database, though it is long enough to be looked at " * 20)
     for path in ("missing/ledger.db", "file/ledger.db", "words.db"):
-        with refused(Code.UNAVAILABLE), database.write(database.open_engine(f"sqlite:///{tmp_path / path}")):
+        with refused(Code.UNAVAILABLE), database.write(opened(f"sqlite:///{tmp_path / path}")):
             pass
 
 
-def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+def test_a_folder_may_have_any_name(tmp_path: Path, opened: Opener) -> None:
     folder = tmp_path / "odd #name? 100% ü"
     folder.mkdir()
     url = make_url("sqlite://").set(database=str(folder / "ledger.db"))
-    database.migrate(database.open_engine(url))
+    database.migrate(opened(url))
     assert (folder / "ledger.db").exists()
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
-    engine = database.open_engine("postgresql+psycopg://postgres:secret@127.0.0.1:1/none")
+def test_a_server_that_is_not_there_is_unavailable(opened: Opener) -> None:
+    engine = opened("postgresql+psycopg://postgres:secret@127.0.0.1:1/none")
     with pytest.raises(TunebusError) as caught, database.read(engine):
         pass
     assert caught.value.problem.code is Code.UNAVAILABLE
     assert "secret" not in str(caught.value.problem)
 
 
-def test_a_ledger_locked_for_too_long_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_locked_for_too_long_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Opener
+) -> None:
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     with (
-        database.write(database.open_engine(url)),
+        database.write(opened(url)),
         refused(Code.UNAVAILABLE),
-        database.write(database.open_engine(url)),
+        database.write(opened(url)),
     ):
         pass
 

@@ -35,6 +35,7 @@ def test_a_newer_attempt_fences_an_older_one(engine: Engine) -> None:
         assert not leases.acquire(connection, "job", 2, "cyd", 99.0)
         assert not leases.renew(connection, "job", 1, "ann", 99.0)
         assert not leases.renew(connection, "job", 2, "ann", 99.0), "the attempt is bob's"
+        assert not leases.renew(connection, "job", 1, "bob", 99.0), "bob's own older attempt"
         assert not leases.release(connection, "job", 1)
         assert leases.of_jobs(connection, ["job", "other"]) == {"job": Lease("job", 2, "bob", 40.0)}
 
