@@ -1,0 +1,140 @@
+"""HTML fragments of the pages, as text. Everything that comes from data is escaped here and nowhere else."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from tunebus.contracts.errors import Problem
+
+ACTIVE = ("starting", "running", "stopping")
+
+
+class Markup(str):
+    """Text that is HTML already; everything else is escaped on its way into a fragment."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Markup:
+    """A value as people read it: escaped, a dash for nothing, few digits."""
+    if isinstance(value, Markup):
+        return value
+    if value is None or value == "":
+        return Markup("–")
+    if isinstance(value, bool):
+        return Markup("yes" if value else "no")
+    if isinstance(value, float):
+        return Markup(f"{value:.4g}")
+    return Markup(html.escape(str(value)))
+
+
+def tag(name: str, *children: object, kind: str = "", **attributes: str) -> Markup:
+    """`<name class=kind …>children</name>`; children and attributes are escaped."""
+    if kind:
+        attributes = {"class": kind, **attributes}
+    written = "".join(f' {key.replace("_", "-")}="{html.escape(value)}"' for key, value in attributes.items())
+    return Markup(f"<{name}{written}>{''.join(text(child) for child in children)}</{name}>")
+
+
+def join(parts: Iterable[object], between: str = "") -> Markup:
+    return Markup(between.join(text(part) for part in parts))
+
+
+def link(words: object, path: str, **arguments: str) -> Markup:
+    query = "&".join(f"{key}={quote(value)}" for key, value in arguments.items())
+    return tag("a", words, href=f"{path}?{query}" if query else path)
+
+
+def badge(state: str) -> Markup:
+    return tag("span", state, kind=f"tb-badge tb-{state}")
+
+
+def moment(stamp: str | None) -> Markup:
+    """An RFC 3339 time to the second, in UTC."""
+    return text(stamp[:19].replace("T", " ") + " UTC" if stamp else None)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def progress(job: Mapping[str, Any]) -> Markup:
+    """Step of total as a bar, with phase, rate and time left."""
+    state = job["progress"] or {}
+    step, total = state.get("step") or 0, state.get("total") or 0
+    share = 100 * min(1.0, step / total) if total else 0.0
+    words = [f"{step} of {total}" if total else "preparing"]
+    if job["state"] in ACTIVE:
+        if state.get("phase"):
+            words.append(str(state["phase"]))
+        if state.get("rate"):
+            words.append(f"{state['rate']:.2f} steps/s")
+        if state.get("eta") is not None:
+            words.append(f"{duration(state['eta'])} left")
+    bar = tag("div", kind="tb-bar-fill", style=f"width:{share:.1f}%")
+    return join(
+        [
+            tag(
+                "div",
+                bar,
+                kind=f"tb-bar tb-bar-{job['state']}",
+                role="progressbar",
+                aria_valuenow=f"{share:.0f}",
+                aria_valuemin="0",
+                aria_valuemax="100",
+                aria_label="progress",
+            ),
+            tag("div", " · ".join(words), kind="tb-small"),
+        ]
+    )
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, kind: str = "") -> Markup:
+    """A table that scrolls by itself where the screen is narrow."""
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in heads)))
+    body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
+    return tag("div", tag("table", head, body), kind=f"tb-table {kind}".strip())
+
+
+def pairs(items: Iterable[tuple[str, object]]) -> Markup:
+    """Names and values side by side."""
+    return tag("dl", *(join([tag("dt", name), tag("dd", value)]) for name, value in items), kind="tb-pairs")
+
+
+def section(title: str, *children: object) -> Markup:
+    return tag("section", tag("h2", title), *children, kind="tb-section")
+
+
+def empty(words: str) -> Markup:
+    return tag("p", words, kind="tb-empty")
+
+
+def banner(words: object, kind: str = "warning") -> Markup:
+    return tag("div", words, kind=f"tb-banner tb-banner-{kind}", role="status")
+
+
+def problem_box(problem: Problem) -> Markup:
+    """A refused request in words: each wrong field, its message and the way out."""
+    found = problem.details or [problem]
+    lines = []
+    for item in found:
+        lines.append(
+            tag(
+                "li",
+                join([tag("strong", item.param), Markup(": ")]) if item.param else Markup(""),
+                item.message,
+                tag("div", item.hint, kind="tb-small") if item.hint else Markup(""),
+            )
+        )
+    return tag("div", tag("ul", *lines), kind="tb-banner tb-banner-error", role="alert")
