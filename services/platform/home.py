@@ -5,6 +5,7 @@ Files of ours are `artifact:` URIs relative to the artifact root, so that a home
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -62,12 +63,13 @@ class Home:
     def artifact_root_id(self) -> str:
         """The identity of the artifact root, made on first use: a worker that sees another root cannot do the job."""
         marker = self.artifacts / ".artifact-root"
-        try:
-            with marker.open("x") as file:
-                file.write(new_id())
-        except FileExistsError:
-            pass
-        return marker.read_text().strip()
+        if not marker.exists():
+            draft = self.artifacts / f".artifact-root-{new_id()}"
+            draft.write_text(new_id())
+            with contextlib.suppress(FileExistsError):  # another was first: its identity counts
+                os.link(draft, marker)
+            draft.unlink()
+        return marker.read_text()
 
     def uri(self, path: Path) -> str:
         """The `artifact:` URI of a path under the artifact root; raises ValueError for any other path."""
