@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -158,6 +159,8 @@ async def main(service: Service) -> None:
                 service.report("starting", problem.message)
 
         registry = Registry(service.settings, home, client, engines, show_trouble)
+        gc.collect()
+        gc.freeze()  # what is there now stays: looking at it again and again would only delay commands
         serving = asyncio.create_task(registry.run(lambda: service.ready(subjects.namespace)), name=NAME)
         stopping = asyncio.create_task(service.stop.wait())
         try:

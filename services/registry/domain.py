@@ -5,12 +5,13 @@ It implements the ledger's `Domain`: loads with `IN` look-ups, decides in memory
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, or_, select
+from sqlalchemy import JSON, Connection, Table, or_, select
 from tunebus import projections
 from tunebus.contracts import commands as ask
 from tunebus.contracts.events import RecordedEvent
@@ -290,25 +291,44 @@ def _load(
 def _rows(connection: Connection, table: Table, references: set[str]) -> Iterable[Mapping[str, Any]]:
     """The rows that references name. No name reads as an id, so each is looked up one way only."""
     if not references:
-        return ()
+        return []
     ids = [reference for reference in references if is_id(reference)]
     names = [tables.name_key(reference) for reference in references if not is_id(reference)]
-    given = {"ids": ids} if ids else {}
-    if names:
-        given["names"] = names
-    rows = connection.execute(_find(table, bool(ids), bool(names)), given)
-    return [dict(row) for row in rows.mappings()]
+    find = _find(table, connection.dialect.name)
+    rows: list[Mapping[str, Any]] = []
+    for column, values in (("id", ids), ("name_key", names)):
+        if values:
+            rows += find(connection, column, values)
+    return rows
+
+
+class _Find:
+    """Look-ups of one table as plain SQL: every command makes some, and building them as expressions costs more than
+    running them."""
+
+    def __init__(self, table: Table, dialect: str) -> None:
+        self._columns = [column.name for column in table.columns]
+        self._documents = [column.name for column in table.columns if isinstance(column.type, JSON)]
+        self._select = f"SELECT {', '.join(self._columns)} FROM {table.name} WHERE "
+        self._arrays = dialect == "postgresql"
+
+    def __call__(self, connection: Connection, column: str, values: list[str]) -> list[dict[str, Any]]:
+        if self._arrays:
+            rows = connection.exec_driver_sql(f"{self._select}{column} = ANY(%s)", (values,))
+        else:
+            marks = ",".join("?" * len(values))
+            rows = connection.exec_driver_sql(f"{self._select}{column} IN ({marks})", tuple(values))
+        found = [dict(zip(self._columns, row, strict=True)) for row in rows]
+        for row in found:
+            for name in self._documents:
+                if isinstance(row[name], str):  # SQLite's driver gives the text
+                    row[name] = json.loads(row[name])
+        return found
 
 
 @cache
-def _find(table: Table, by_id: bool, by_name: bool) -> Select[Any]:
-    """Made once: building this expression costs more than running it."""
-    conditions: list[ColumnElement[bool]] = []
-    if by_id:
-        conditions.append(table.c.id.in_(bindparam("ids", expanding=True)))
-    if by_name:
-        conditions.append(table.c.name_key.in_(bindparam("names", expanding=True)))
-    return select(table).where(or_(*conditions))
+def _find(table: Table, dialect: str) -> _Find:
+    return _Find(table, dialect)
 
 
 def _load_jobs(connection: Connection, view: Known, wanted: Wanted) -> None:
