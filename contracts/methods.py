@@ -1,6 +1,6 @@
 """Writes `client_methods.py`: a typed method for every command and query, for both clients.
 
-    python -m tunebus.contracts.methods > contracts/client_methods.py
+    python -m tunebus.contracts.methods | ruff format - > contracts/client_methods.py
 
 A test compares the file with what this prints, so that a new command cannot be forgotten.
 """

@@ -1,0 +1,290 @@
+"""One example of every command, query, event and rpc call; shown in the bus reference, and tests send and read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunebus.contracts import rpc
+
+_DATASET = "0197a3f2-7c00-7000-8000-00000000d001"
+_MODEL = "0197a3f2-7c00-7000-8000-00000000e001"
+_ADAPTER = "0197a3f2-7c00-7000-8000-00000000a001"
+_PROMPT = "0197a3f2-7c00-7000-8000-00000000b001"
+CONFIG_ID = "0197a3f2-7c00-7000-8000-00000000b002"
+JOB_ID = _JOB = "0197a3f2-7c00-7000-8000-00000000f001"
+_EVALUATION = "0197a3f2-7c00-7000-8000-00000000f002"
+COMMAND_ID = _COMMAND = "0197a3f2-7c00-7000-8000-00000000c001"
+_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_ATTEMPT = f"artifact:jobs/{_JOB}/attempt-1"
+
+_TEMPLATES = {
+    "prompt_template": "Answer in one sentence.\n\n{input}\n",
+    "input_template": "Question: {question}",
+    "completion_template": "{answer}",
+}
+_DATASET_SOURCE: dict[str, Any] = {
+    "dataset_id": _DATASET,
+    "location": "/data/faq.jsonl",
+    "type": "jsonl",
+    "sha256": _HASH,
+    "features": ["question", "answer"],
+    "format": "prompt",
+    "prompt": _TEMPLATES,
+    "prompt_id": _PROMPT,
+    "train_test_split": 0.95,
+}
+_MODEL_SOURCE = {"model_id": _MODEL, "location": "/models/small", "sha256": _HASH, "architecture": "LlamaForCausalLM"}
+_FINE_TUNING_RECIPE: dict[str, Any] = {
+    "model": _MODEL_SOURCE,
+    "dataset": _DATASET_SOURCE,
+    "training_arguments": {"num_train_epochs": 1.0, "learning_rate": 0.0002},
+    "lora": {"r": 16},
+    "adapter_name": "faq-adapter",
+    "sources": {"learning_rate": "command"},
+}
+_EVALUATION_RECIPE: dict[str, Any] = {
+    "model": _MODEL_SOURCE,
+    "adapter": {"adapter_id": _ADAPTER, "location": f"{_ATTEMPT}/adapter", "sha256": _HASH},
+    "dataset": _DATASET_SOURCE,
+    "generation": {"max_new_tokens": 64},
+}
+_CHECKPOINT = {
+    "attempt": 1,
+    "step": 50,
+    "uri": f"{_ATTEMPT}/checkpoints/step-00000050",
+    "manifest_sha256": _HASH,
+    "loss": 1.25,
+}
+
+COMMANDS: dict[str, dict[str, Any]] = {
+    "AddDataset": {"name": "faq", "path": "/data/faq.jsonl", "description": "questions of our users"},
+    "AddModel": {"name": "small", "path": "/models/small"},
+    "AddAdapter": {"name": "older-adapter", "model_id": "small", "path": "/adapters/older"},
+    "AddPrompt": {"name": "faq prompt", "dataset_id": "faq", **_TEMPLATES},
+    "AddConfig": {"type": "lora", "config": {"r": 32, "lora_alpha": 64}, "description": "a larger adapter"},
+    "StartFineTuningJob": {
+        "base_model_id": "small",
+        "dataset_id": "faq",
+        "prompt_id": "faq prompt",
+        "adapter_name": "faq-adapter",
+        "num_epochs": 1,
+        "learning_rate": 0.0002,
+    },
+    "StopFineTuningJob": {"id": _JOB, "force": False},
+    "StartEvaluationJob": {
+        "combinations": [
+            {"base_model_id": "small", "dataset_id": "faq", "prompt_id": "faq prompt"},
+            {
+                "base_model_id": "small",
+                "adapter_id": "faq-adapter",
+                "dataset_id": "faq",
+                "prompt_id": "faq prompt",
+            },
+        ],
+        "generation": {"max_new_tokens": 64},
+    },
+    "StopEvaluationJob": {"id": _EVALUATION},
+    "ReportAttemptRunning": {
+        "job_id": _JOB,
+        "attempt": 1,
+        "total_steps": 190,
+        "resolved": {"learning_rate": 0.0002, "bf16": False},
+        "versions": {"torch": "2.13.0", "trl": "1.16.0"},
+    },
+    "RecordCheckpoint": {"job_id": _JOB, **_CHECKPOINT},
+    "CompleteAttempt": {
+        "job_id": _JOB,
+        "attempt": 1,
+        "outcome": "finished",
+        "step": 190,
+        "result_uri": f"{_ATTEMPT}/adapter",
+        "result_sha256": _HASH,
+        "metrics": {"train_loss": 0.9, "eval_loss": 0.6},
+    },
+    "FailAttempt": {
+        "job_id": _JOB,
+        "attempt": 1,
+        "cause": "out_of_memory",
+        "message": "the training ran out of memory",
+        "detail": "MemoryError",
+        "hint": "use a smaller batch_size",
+        "exit_code": 1,
+    },
+}
+
+EVENTS: dict[str, dict[str, Any]] = {
+    "DatasetAdded": {
+        "name": "faq",
+        "type": "jsonl",
+        "description": "questions of our users",
+        "location": "/data/faq.jsonl",
+        "format": "prompt",
+        "features": ["question", "answer"],
+        "rows": 1200,
+        "bytes": 340000,
+        "sha256": _HASH,
+        "warnings": ["3 rows lack 'answer'"],
+    },
+    "ModelAdded": {
+        "name": "small",
+        "type": "local",
+        "location": "/models/small",
+        "architecture": "LlamaForCausalLM",
+        "model_family": "llama",
+        "parameters": 3100000,
+        "dtype": "bfloat16",
+        "context_length": 1024,
+        "vocabulary_size": 4096,
+        "has_chat_template": True,
+        "bytes": 6400000,
+        "sha256": _HASH,
+    },
+    "AdapterAdded": {
+        "name": "faq-adapter",
+        "type": "local",
+        "model_id": _MODEL,
+        "location": f"{_ATTEMPT}/adapter",
+        "sha256": _HASH,
+        "fine_tuning_job_id": _JOB,
+        "prompt_id": _PROMPT,
+    },
+    "PromptAdded": {"name": "faq prompt", "dataset_id": _DATASET, **_TEMPLATES},
+    "ConfigAdded": {"type": "lora", "config": {"r": 32, "lora_alpha": 64}, "sha256": _HASH},
+    "FineTuningJobAdded": {
+        "base_model_id": _MODEL,
+        "dataset_id": _DATASET,
+        "prompt_id": _PROMPT,
+        "adapter_name": "faq-adapter",
+        "method": "lora",
+        "asked": COMMANDS["StartFineTuningJob"],
+        "recipe": _FINE_TUNING_RECIPE,
+        "out_dir": f"artifact:jobs/{_JOB}",
+    },
+    "EvaluationJobAdded": {
+        "parent_id": "0197a3f2-7c00-7000-8000-00000000f003",
+        "base_model_id": _MODEL,
+        "adapter_id": _ADAPTER,
+        "dataset_id": _DATASET,
+        "prompt_id": _PROMPT,
+        "asked": COMMANDS["StartEvaluationJob"],
+        "recipe": _EVALUATION_RECIPE,
+        "out_dir": f"artifact:jobs/{_EVALUATION}",
+        "warnings": ["4 rows that the adapter was trained on are left out"],
+    },
+    "JobQueued": {"cause": "submitted", "attempts": 0},
+    "AttemptStarted": {"attempt": 2, "worker_id": "trainer-1", "host": "studio", "resume_from": _CHECKPOINT},
+    "AttemptRunning": {
+        "attempt": 1,
+        "total_steps": 190,
+        "resolved": {"learning_rate": 0.0002, "bf16": False},
+        "versions": {"torch": "2.13.0", "trl": "1.16.0"},
+    },
+    "CheckpointRecorded": _CHECKPOINT,
+    "AttemptLost": {"attempt": 1, "worker_id": "trainer-1"},
+    "AttemptFailed": {
+        "attempt": 1,
+        "cause": "killed_by_signal",
+        "message": "the training process was killed (SIGKILL)",
+        "signal": 9,
+        "will_retry": True,
+    },
+    "StopRequested": {"force": False},
+    "JobStopped": {"cause": "requested", "attempt": 1, "step": 120},
+    "JobFailed": {"cause": "bad_data", "message": "no row is left to train on", "attempt": 1},
+    "JobSucceeded": {
+        "attempt": 1,
+        "step": 190,
+        "result_uri": f"{_ATTEMPT}/adapter",
+        "result_sha256": _HASH,
+        "adapter_id": _ADAPTER,
+        "metrics": {"train_loss": 0.9, "eval_loss": 0.6},
+    },
+}
+
+ENTITIES = {
+    "DatasetAdded": _DATASET,
+    "ModelAdded": _MODEL,
+    "AdapterAdded": _ADAPTER,
+    "PromptAdded": _PROMPT,
+    "ConfigAdded": CONFIG_ID,
+    "EvaluationJobAdded": _EVALUATION,
+}
+"""Whose event the example is, where it is not the fine-tuning job's."""
+
+QUERIES: dict[str, dict[str, Any]] = {
+    "ListDatasets": {"limit": 50},
+    "ListModels": {"limit": 50, "type": "local"},
+    "ListAdapters": {"model_id": _MODEL},
+    "ListPrompts": {"dataset_id": _DATASET},
+    "ListConfigs": {"type": "lora"},
+    "ListFineTuningJobs": {"state": "running"},
+    "ListEvaluationJobs": {"limit": 10},
+    "GetDataset": {"id": "faq"},
+    "GetModel": {"id": "small"},
+    "GetAdapter": {"id": "faq-adapter"},
+    "GetPrompt": {"id": "faq prompt"},
+    "GetConfig": {"id": CONFIG_ID},
+    "GetFineTuningJob": {"id": _JOB},
+    "GetEvaluationJob": {"id": _EVALUATION},
+    "PreviewDataset": {"id": "faq", "limit": 5, "prompt_id": "faq prompt"},
+    "GetMetrics": {"job_id": _JOB, "names": ["loss", "eval_loss"], "since_step": 100},
+    "GetLog": {"job_id": _JOB, "offset": 0},
+    "GetEvaluationRows": {"job_id": _EVALUATION, "limit": 20},
+    "ListEvents": {"from": 1, "aggregate": "fine_tuning_job", "limit": 100},
+    "GetCommandOutcome": {"command_id": _COMMAND},
+    "ListDeadLetters": {"limit": 50},
+    "GetDeadLetter": {"id": 1},
+    "ListWorkers": {},
+    "GetOverview": {},
+}
+
+CALLS: dict[str, dict[str, Any]] = {
+    rpc.CLAIM_JOB: {
+        "worker_id": "trainer-1",
+        "claim_id": "0197a3f2-7c00-7000-8000-00000000c002",
+        "kind": "fine_tuning_job",
+        "host": "studio",
+        "capabilities": {"cpus": 8, "memory_gb": 31.2, "gpus": [], "artifact_root": _HASH[:36]},
+    },
+    rpc.HEARTBEAT: {"worker_id": "trainer-1", "job_id": _JOB, "attempt": 1, "step": 40, "total_steps": 190},
+    rpc.RECORD_DEAD_LETTER: {
+        "stream": "TUNEBUS_EVENTS",
+        "seq": 17,
+        "subject": f"tunebus.evt.fine_tuning_job.{_JOB}.JobQueued",
+        "data": "bm8gZXZlbnQ=",
+        "reason": "malformed: not JSON",
+        "consumer": "trainer",
+    },
+    rpc.RESEND_DEAD_LETTER: {"id": 1},
+}
+
+REPLIES: dict[str, dict[str, Any]] = {
+    rpc.CLAIM_JOB: {
+        "assignment": {
+            "job_id": _JOB,
+            "kind": "fine_tuning_job",
+            "attempt": 1,
+            "lease_seconds": 30.0,
+            "out_dir": f"artifact:jobs/{_JOB}",
+            "recipe": _FINE_TUNING_RECIPE,
+            "checkpoints": [],
+        }
+    },
+    rpc.HEARTBEAT: {"desired": "run", "lease_seconds": 30.0},
+    rpc.RECORD_DEAD_LETTER: {},
+    rpc.RESEND_DEAD_LETTER: {
+        "id": 1,
+        "stream": "TUNEBUS_COMMANDS",
+        "seq": 1042,
+        "subject": "tunebus.cmd.dataset.AddDataset",
+    },
+}
+
+OUTCOME: dict[str, Any] = {
+    "command_id": _COMMAND,
+    "outcome": "accepted",
+    "id": _DATASET,
+    "version": 1,
+    "position": 1,
+    "error": None,
+}
