@@ -321,7 +321,7 @@ class AsyncClient(AsyncMethods):
                     await subscription.unsubscribe()
 
     async def _state(self, stream: str) -> api.StreamState:
-        info = await self._patiently(lambda: self._nats.jsm().stream_info(stream), stream)
+        info = await self._patiently(lambda: self._nats.jsm(timeout=2.0).stream_info(stream), stream)
         return info.state
 
     async def _make_consumer(self, stream: str, wanted: str, inbox: str, first: int) -> None:
@@ -337,7 +337,7 @@ class AsyncClient(AsyncMethods):
             mem_storage=True,
             num_replicas=1,
         )
-        await self._patiently(lambda: self._nats.jsm().add_consumer(stream, config), stream)
+        await self._patiently(lambda: self._nats.jsm(timeout=2.0).add_consumer(stream, config), stream)
 
     async def _patiently(self, ask: Callable[[], Awaitable[_T]], stream: str) -> _T:
         """Ask JetStream until it answers: it may be restarting."""
@@ -518,10 +518,14 @@ def find_url(home: Path | str | None = None) -> str:
 async def _connect(url: str, name: str, timeout: float) -> NatsClient:
     """Connect within `timeout`; afterwards reconnect for ever."""
     connection = NatsClient()
-    last: list[str] = []
+    words = ""
+    refused = asyncio.Event()
 
     async def note(error: Exception) -> None:
-        last[:] = [str(error)]
+        nonlocal words
+        words = str(error)
+        if "authorization violation" in words.lower():
+            refused.set()
 
     options: dict[str, Any] = {
         "name": name,
@@ -531,21 +535,28 @@ async def _connect(url: str, name: str, timeout: float) -> NatsClient:
         "connect_timeout": 5,
         "ping_interval": 10,
     }
+    tries = [asyncio.ensure_future(connection.connect(url, **options)), asyncio.ensure_future(refused.wait())]
     try:
-        await asyncio.wait_for(connection.connect(url, **options), timeout)
-    except (TimeoutError, nats.errors.Error, OSError) as error:
-        with contextlib.suppress(Exception):
-            await connection.close()
-        words = last[0] if last else str(error)
-        if "authorization violation" in words.lower():
-            raise fail(Code.NOT_PERMITTED, "the bus refused user or password", param="TUNEBUS_NATS_URL") from None
-        shown = url.rpartition("@")[2].removeprefix("nats://")
-        raise fail(
-            Code.UNAVAILABLE,
-            f"the bus at {shown} did not answer within {timeout:g} s: {words}",
-            hint="is the studio up? `tunebus status`",
-        ) from None
-    return connection
+        await asyncio.wait(tries, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if tries[0].done():
+            tries[0].result()
+            return connection
+    except (nats.errors.Error, OSError, ValueError) as error:
+        words = str(error)
+    finally:
+        for task in tries:
+            task.cancel()
+        await asyncio.gather(*tries, return_exceptions=True)
+    with contextlib.suppress(Exception):
+        await connection.close()
+    if refused.is_set():
+        raise fail(Code.NOT_PERMITTED, "the bus refused user or password", param="TUNEBUS_NATS_URL")
+    shown = url.rpartition("@")[2].removeprefix("nats://")
+    raise fail(
+        Code.UNAVAILABLE,
+        f"the bus at {shown} did not answer within {timeout:g} s{f': {words}' if words else ''}",
+        hint="is the studio up? `tunebus status`",
+    )
 
 
 def _command(command: str | Command, data: Mapping[str, Any]) -> tuple[CommandEnvelope, str]:
