@@ -14,6 +14,7 @@ from tunebus.contracts.errors import Code, fail
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BRACKETS_OR_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -29,7 +30,12 @@ def loads(body: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
         raise fail(Code.MALFORMED, f"not UTF-8: bad byte at offset {error.start}") from None
     _check_depth(body, max_depth)
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_keys)
+        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_keys)
+        if _SURROGATE.search(body):
+            dumps(value)
+        return value
+    except UnicodeEncodeError:
+        raise fail(Code.MALFORMED, "a text holds half a surrogate pair, which no UTF-8 can carry") from None
     except json.JSONDecodeError as error:
         raise fail(Code.MALFORMED, f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     except (RecursionError, ValueError) as error:

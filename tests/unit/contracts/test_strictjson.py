@@ -1,0 +1,91 @@
+"""JSON from strangers is read or refused with a reason; no parser's exception gets out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tunebus.contracts import strictjson
+from tunebus.contracts.errors import Code, TunebusError
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        (b"", Code.MALFORMED, "empty message"),
+        (b"  \n", Code.MALFORMED, "empty message"),
+        (b"{", Code.MALFORMED, "not JSON"),
+        (b'{"a": NaN}', Code.MALFORMED, "NaN is no JSON number"),
+        (b'{"a": -Infinity}', Code.MALFORMED, "-Infinity is no JSON number"),
+        (b'{"a": 1, "b": 2, "a": 3}', Code.MALFORMED, "duplicate key 'a'"),
+        (b'{"x": {"a": 1, "a": 1}}', Code.MALFORMED, "duplicate key 'a'"),
+        (b"\xff\xfe{}", Code.MALFORMED, "not UTF-8: bad byte at offset 0"),
+        (b'{"a": "\xc3\x28"}', Code.MALFORMED, "not UTF-8"),
+        (b"[" * 100_000, Code.MALFORMED, "nested deeper than 64"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, Code.MALFORMED, "nested deeper than 64"),
+        (b'"' + b"x" * strictjson.MAX_BYTES + b'"', Code.TOO_LARGE, "over the limit"),
+        (b'{"name": "\\ud800"}', Code.MALFORMED, "half a surrogate pair"),
+        (b'{"\\uDFFF": 1}', Code.MALFORMED, "half a surrogate pair"),
+        (b"9" * 5000, Code.MALFORMED, "not JSON"),  # Python's own limit on integers
+    ],
+)
+def test_what_is_no_proper_json_is_refused(body: bytes, code: Code, words: str) -> None:
+    with pytest.raises(TunebusError) as refused:
+        strictjson.loads(body)
+    assert refused.value.problem.code is code
+    assert words in refused.value.problem.message
+
+
+def test_brackets_in_texts_are_no_nesting() -> None:
+    assert strictjson.loads(json.dumps(["[" * 500, '\\"' + "{" * 500]).encode()) == ["[" * 500, '\\"' + "{" * 500]
+
+
+def test_a_whole_surrogate_pair_is_a_character() -> None:
+    assert strictjson.loads(b'"\\ud83d\\ude00"') == "\U0001f600"
+
+
+def test_64_levels_are_allowed() -> None:
+    assert strictjson.loads(b"[" * 64 + b"]" * 64)
+
+
+def test_non_finite_numbers_are_never_written() -> None:
+    for write in (strictjson.dumps, strictjson.canonical):
+        with pytest.raises(ValueError, match="JSON"):
+            write({"loss": float("nan")})
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    with contextlib.suppress(TunebusError):
+        strictjson.dumps(strictjson.loads(body))
+
+
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(_values)
+def test_what_is_written_is_read_back(value: object) -> None:
+    text = _encodable(value)
+    assert strictjson.loads(strictjson.dumps(text)) == text
+
+
+@given(st.dictionaries(st.text(), _values))
+def test_the_canonical_form_does_not_depend_on_order(value: dict[str, object]) -> None:
+    known = _encodable(value)
+    assert strictjson.canonical(dict(reversed(list(known.items())))) == strictjson.canonical(known)
+
+
+def _encodable(value: object) -> object:
+    """Without lone surrogates, which have no UTF-8."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
