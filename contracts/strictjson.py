@@ -6,6 +6,7 @@ It raises `TunebusError(malformed)` with the reason and never lets a parser's ow
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -30,7 +31,7 @@ def loads(body: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
         raise fail(Code.MALFORMED, f"not UTF-8: bad byte at offset {error.start}") from None
     _check_depth(body, max_depth)
     try:
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_keys)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
         if _SURROGATE.search(body):
             dumps(value)
         return value
@@ -69,6 +70,13 @@ def _check_depth(body: bytes, limit: int) -> None:
 
 def _no_constant(name: str) -> NoReturn:
     raise fail(Code.MALFORMED, f"{name} is no JSON number", hint='send non-finite numbers as strings, e.g. "NaN"')
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise fail(Code.MALFORMED, f"{text[:40]} is beyond every JSON reader's range")
+    return value
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

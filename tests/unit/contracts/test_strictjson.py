@@ -29,6 +29,7 @@ from tunebus.contracts.errors import Code, TunebusError
         (b'"' + b"x" * strictjson.MAX_BYTES + b'"', Code.TOO_LARGE, "over the limit"),
         (b'{"name": "\\ud800"}', Code.MALFORMED, "half a surrogate pair"),
         (b'{"\\uDFFF": 1}', Code.MALFORMED, "half a surrogate pair"),
+        (b'{"a": -1e999}', Code.MALFORMED, "-1e999 is beyond"),
         (b"9" * 5000, Code.MALFORMED, "not JSON"),  # Python's own limit on integers
     ],
 )
