@@ -17,7 +17,7 @@ from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import Code, fail
 from tunebus.ui.cli.call import Call, absolute, command
 from tunebus.ui.cli.options import given, options
-from tunebus.ui.cli.terminal import cell, record, table
+from tunebus.ui.cli.terminal import record, shortened, table
 
 datasets = typer.Typer(no_args_is_help=True, help="Files of rows to train and evaluate on.")
 models = typer.Typer(no_args_is_help=True, help="Base models: folders with a config and safetensors weights.")
@@ -46,7 +46,6 @@ _TEMPLATES = {
     "input_template": "a row's input, for example {question}",
     "completion_template": "a row's answer, for example {answer}",
 }
-_SHOWN_CHARACTERS = 300
 
 
 def show_page(call: Call, page: Mapping[str, Any], columns: Mapping[str, str], empty: str) -> None:
@@ -193,7 +192,7 @@ def _preview(found: Mapping[str, Any]) -> Group:
     for name in found["features"]:
         rows.add_column(escape(name), overflow="fold")
     for row in found["rows"]:
-        rows.add_row(*(_short(row.get(name)) for name in found["features"]))
+        rows.add_row(*(shortened(row.get(name)) for name in found["features"]))
     parts: list[RenderableType] = [columns, rows]
     if found["rendered"]:
         first = found["rendered"][0]
@@ -201,8 +200,3 @@ def _preview(found: Mapping[str, Any]) -> Group:
         parts.append(Text(f"as a model sees the first row{' (generated prompt)' if made else ''}:", style="bold"))
         parts.append(record({"prompt": first["prompt"], "completion": first["completion"]}))
     return Group(*parts)
-
-
-def _short(value: Any) -> str:
-    text = cell(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else escape(str(value)[:_SHOWN_CHARACTERS]) + " …"

@@ -16,7 +16,7 @@ from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.ui.cli.call import Call, command
 from tunebus.ui.cli.entities import Identity, show_page
 from tunebus.ui.cli.options import given, options, parse_object
-from tunebus.ui.cli.terminal import cell, table
+from tunebus.ui.cli.terminal import shortened, table
 from tunebus.ui.cli.training import not_succeeded, print_log, with_times
 from tunebus.ui.cli.watching import ENDED, follow
 
@@ -33,7 +33,8 @@ LIST_COLUMNS = {
     "parent": "parent_id",
     "id": "id",
 }
-_FIRST_METRICS = ("loss", "perplexity", "exact_match", "rouge1", "rouge2", "rougeL", "bleu")
+_QUALITY = ("loss", "perplexity", "exact_match", "majority_exact_match", "rouge_1", "rouge_2", "rouge_l", "bleu")
+_COSTS = ("rows", "answer_tokens", "generated_tokens", "seconds_per_row", "tokens_per_second")
 _SAMPLES = 3
 
 
@@ -225,24 +226,34 @@ def _heading(job: Mapping[str, Any]) -> str:
     return f"{model}\n+ {adapter}" if adapter else model
 
 
-def _metrics(jobs: Sequence[Mapping[str, Any]]) -> Table:
-    """A line a metric, a column a job."""
+def _metrics(jobs: Sequence[Mapping[str, Any]], *, all_of_them: bool = False) -> Table:
+    """A line a metric, a column a job: how good, then how dear; what else was measured on request."""
     names = {name for job in jobs for name in job.get("metrics") or ()}
-    ordered = [name for name in _FIRST_METRICS if name in names] + sorted(names - set(_FIRST_METRICS))
+    ordered = [name for name in (*_QUALITY, *_COSTS) if name in names]
+    ordered += sorted(names - set(ordered)) if all_of_them else []
     columns = {_heading(job): str(number) for number, job in enumerate(jobs)}
     lines: list[dict[str, Any]] = [{"": "state", **{str(n): job["state"] for n, job in enumerate(jobs)}}]
     for name in ordered:
         values = {str(number): (job.get("metrics") or {}).get(name) for number, job in enumerate(jobs)}
-        lines.append({"": name.replace("_", " "), **values})
+        lines.append({"": _WORDS.get(name, name.replace("_", " ")), **values})
     return table(lines, {"": "", **columns})
 
 
+_WORDS = {
+    "loss": "held-out loss",
+    "majority_exact_match": "exact match of always the commonest",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "bleu": "BLEU",
+}
+
+
 def _side_by_side(jobs: Sequence[Mapping[str, Any]], answers: Sequence[Sequence[Mapping[str, Any]]]) -> Group:
-    parts: list[RenderableType] = [_metrics(jobs)]
-    for warning in dict.fromkeys(warning for job in jobs for warning in job.get("warnings") or ()):
-        parts.append(Text(str(warning), style="yellow"))
-    known = next((rows for rows in answers if rows), [])
-    if known:
+    parts: list[RenderableType] = [_metrics(jobs, all_of_them=True)]
+    for warning in dict.fromkeys(str(warning) for job in jobs for warning in job.get("warnings") or ()):
+        parts.append(Text(warning, style="yellow"))
+    if known := next((rows for rows in answers if rows), []):
         parts.append(_answers(jobs, answers, known))
     return Group(*parts)
 
@@ -258,7 +269,7 @@ def _answers(
     for row in known:
         given_answers = []
         for rows in answers:
-            found = next((one for one in rows if one["row"] == row["row"]), None)
-            given_answers.append(cell(found["answer"]) if found else "")
-        made.add_row(cell(row["question"]), cell(row["reference"]), *given_answers)
+            found = next((one for one in rows if one["index"] == row["index"]), None)
+            given_answers.append(shortened(found["answer"]) if found else "")
+        made.add_row(shortened(row["prompt"]), shortened(row["reference"]), *given_answers)
     return made

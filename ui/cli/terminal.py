@@ -117,6 +117,12 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def shortened(value: Any, characters: int = 300) -> str:
+    """A value of unknown length as a table shows it."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return cell(value) if len(text) <= characters else escape(text[:characters]) + " [dim]…[/]"
+
+
 def local_time(text: str | None) -> str | None:
     """An RFC 3339 time as the clock on the wall here shows it."""
     if not text:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 
 from tests.fixtures.studio import CONTROL_PLANE, eventually

@@ -149,7 +149,7 @@ def test_evaluations_are_watched_together_and_compared(run: Run, bus: FakeBus) -
     assert "7.5" in ended.out
     assert "0.25" in ended.out
 
-    rows = [[{"row": 1, "question": "why?", "reference": "because", "answer": text}] for text in ("dunno", "because")]
+    rows = [[{"index": 1, "prompt": "why?", "reference": "because", "answer": text}] for text in ("dunno", "because")]
     bus.answer("GetEvaluationRows", *({"items": each, "next": None} for each in rows))
     shown = run("eval", "show", "parent").out
     for word in ("why?", "because", "dunno", "exact match"):
