@@ -34,13 +34,15 @@ def loads(body: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
         if _SURROGATE.search(body):
             dumps(value)
-        return value
     except UnicodeEncodeError:
         raise fail(Code.MALFORMED, "a text holds half a surrogate pair, which no UTF-8 can carry") from None
     except json.JSONDecodeError as error:
         raise fail(Code.MALFORMED, f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     except (RecursionError, ValueError) as error:
         raise fail(Code.MALFORMED, f"not JSON: {error}") from None
+    if "\\u0000" in text and _holds_nul(value):
+        raise fail(Code.MALFORMED, "a text holds the NUL character", hint="no database stores it: leave it out")
+    return value
 
 
 def dumps(value: object) -> bytes:
@@ -66,6 +68,14 @@ def _check_depth(body: bytes, limit: int) -> None:
                 raise fail(Code.MALFORMED, f"nested deeper than {limit} levels")
         elif first in b"]}":
             depth -= 1
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(part) for pair in value.items() for part in pair)
+    return isinstance(value, list) and any(_holds_nul(part) for part in value)
 
 
 def _no_constant(name: str) -> NoReturn:

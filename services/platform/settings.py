@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     @field_validator("home", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
+        if set("?#%") & set(str(value)):
+            raise ValueError("must not contain ?, # or %: it becomes part of a database URL")
         return value.expanduser().absolute()
 
     @field_validator("dataset_roots", mode="before")
@@ -134,7 +136,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
             combine(
                 Problem(
                     code=Code.INVALID,
-                    message=item["msg"],
+                    message=item["msg"].removeprefix("Value error, "),
                     param=PREFIX + str(item["loc"][0]).upper() if item["loc"] else None,
                 )
                 for item in error.errors(include_url=False)

@@ -1,4 +1,4 @@
-"""The bus goes away while a job trains: nothing exits, nothing spins, and afterwards no point of the curve is missing."""
+"""The bus goes away while a job trains: nothing exits or spins, and no point of the curve is missing after."""
 
 from __future__ import annotations
 

@@ -26,6 +26,8 @@ from tunebus.contracts.errors import Code, TunebusError
         (b'{"a": "\xc3\x28"}', Code.MALFORMED, "not UTF-8"),
         (b"[" * 100_000, Code.MALFORMED, "nested deeper than 64"),
         (b'{"a":' * 65 + b"1" + b"}" * 65, Code.MALFORMED, "nested deeper than 64"),
+        (b'{"a": ["b\\u0000"]}', Code.MALFORMED, "NUL"),
+        (b'{"a\\u0000": 1}', Code.MALFORMED, "NUL"),
         (b'"' + b"x" * strictjson.MAX_BYTES + b'"', Code.TOO_LARGE, "over the limit"),
         (b'{"name": "\\ud800"}', Code.MALFORMED, "half a surrogate pair"),
         (b'{"\\uDFFF": 1}', Code.MALFORMED, "half a surrogate pair"),

@@ -1,0 +1,69 @@
+"""Settings from the environment: defaults, overrides, and errors that name the variable and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tunebus.contracts.errors import Code, TunebusError
+from tunebus.services.platform.settings import load_settings
+
+
+def refused(**environment: str) -> TunebusError:
+    with pytest.raises(TunebusError) as caught:
+        load_settings(environment)
+    return caught.value
+
+
+def test_nothing_set_means_one_machine_and_sqlite() -> None:
+    settings = load_settings({}, home=Path("/data/home"))
+    assert settings.ledger_url == "sqlite:////data/home/tunebus.db"
+    assert settings.telemetry_url == "sqlite:////data/home/telemetry.db"
+    assert settings.artifacts == Path("/data/home/artifacts")
+    assert settings.ui_host == "127.0.0.1"
+
+
+def test_postgresql_is_one_variable_and_gets_the_driver() -> None:
+    settings = load_settings({"TUNEBUS_DATABASE_URL": "postgresql://me:secret@host/base"})
+    assert settings.ledger_url == settings.telemetry_url == "postgresql+psycopg://me:secret@host/base"
+    assert "secret" not in repr(settings)
+
+
+def test_an_override_wins_and_roots_are_split(tmp_path: Path) -> None:
+    environment = {"TUNEBUS_HOME": "/elsewhere", "TUNEBUS_DATASET_ROOTS": f"{tmp_path}:/data"}
+    settings = load_settings(environment, home=tmp_path)
+    assert settings.home == tmp_path
+    assert settings.roots == (tmp_path, Path("/data"))
+
+
+def test_without_roots_the_home_and_the_current_folder_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings({}, home=Path("/data/home")).roots == (Path("/data/home"), tmp_path)
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_name() -> None:
+    problem = refused(TUNEBUS_DATABSE_URL="x").problem
+    assert problem.code is Code.INVALID
+    assert problem.param == "TUNEBUS_DATABSE_URL"
+    assert problem.hint == "did you mean TUNEBUS_DATABASE_URL?"
+
+
+def test_every_wrong_value_is_named_at_once() -> None:
+    problem = refused(TUNEBUS_UI_PORT="99999", TUNEBUS_LEASE_SECONDS="soon").problem
+    assert problem.details is not None
+    assert {detail.param for detail in problem.details} == {"TUNEBUS_UI_PORT", "TUNEBUS_LEASE_SECONDS"}
+
+
+@pytest.mark.parametrize("name", ["Tune Bus", "1st", "a.b", "", "x" * 40])
+def test_a_namespace_that_cannot_name_a_stream_is_refused(name: str) -> None:
+    if name == "":
+        assert load_settings({"TUNEBUS_NAMESPACE": name}).namespace == "tunebus"
+    else:
+        assert refused(TUNEBUS_NAMESPACE=name).problem.param == "TUNEBUS_NAMESPACE"
+
+
+@pytest.mark.parametrize("folder", ["/data/what?", "/data/50%", "/data/#1"])
+def test_a_home_that_would_break_the_database_url_is_refused(folder: str) -> None:
+    problem = refused(TUNEBUS_HOME=folder).problem
+    assert problem.param == "TUNEBUS_HOME"
+    assert problem.message.startswith("must not contain")
