@@ -32,6 +32,7 @@ from tunebus.contracts.errors import Code, TunebusError
         (b'{"name": "\\ud800"}', Code.MALFORMED, "half a surrogate pair"),
         (b'{"\\uDFFF": 1}', Code.MALFORMED, "half a surrogate pair"),
         (b'{"a": -1e999}', Code.MALFORMED, "-1e999 is beyond"),
+        (b'{"a": "x\\u0000y"}', Code.MALFORMED, "NUL character"),
         (b"9" * 5000, Code.MALFORMED, "not JSON"),  # Python's own limit on integers
     ],
 )
@@ -90,5 +91,5 @@ def test_the_canonical_form_does_not_depend_on_order(value: dict[str, object]) -
 
 
 def _encodable(value: object) -> object:
-    """Without lone surrogates, which have no UTF-8."""
-    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    """Without lone surrogates, which have no UTF-8, and without NUL, which no database stores."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").replace(rb"\u0000", b""))
