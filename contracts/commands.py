@@ -119,7 +119,7 @@ class StartFineTuningJob(Command):
     method: str = "lora"
     num_workers: Count = 1
     num_cpu: Count | None = None
-    num_gpu: Annotated[int, Field(ge=0, strict=True)] = 0
+    num_gpu: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
     num_memory: Positive | None = Field(default=None, description="GiB the training child may use")
     num_epochs: Positive | None = None
     learning_rate: Positive | None = None
@@ -174,7 +174,7 @@ class StartEvaluationJob(Command):
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] | None = None
     batch_size: Count = 16
     num_cpu: Count | None = None
-    num_gpu: Annotated[int, Field(ge=0, strict=True)] = 0
+    num_gpu: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
     num_memory: Positive | None = None
 
 
@@ -199,8 +199,8 @@ class _AttemptReport(Command):
 class ReportAttemptRunning(_AttemptReport):
     """The child has loaded everything; the first step follows. `resolved` is what it really runs with."""
 
-    total_steps: Annotated[int, Field(ge=0)]
-    resumed_from_step: Annotated[int, Field(ge=0)] = 0
+    total_steps: Annotated[int, Field(ge=0, lt=2**31)]
+    resumed_from_step: Annotated[int, Field(ge=0, lt=2**31)] = 0
     resolved: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
@@ -221,7 +221,7 @@ class CompleteAttempt(_AttemptReport):
     """
 
     outcome: Literal["finished", "stopped"]
-    step: Annotated[int, Field(ge=0)] = 0
+    step: Annotated[int, Field(ge=0, lt=2**31)] = 0
     result_uri: Location | None = None
     result_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     metrics: dict[str, Finite | None] = Field(default_factory=dict)
@@ -248,8 +248,8 @@ class FailAttempt(_AttemptReport):
     message: Annotated[str, StringConstraints(max_length=4000)]
     detail: Annotated[str, StringConstraints(max_length=20_000)] = ""
     hint: Annotated[str, StringConstraints(max_length=1000)] | None = None
-    signal: int | None = None
-    exit_code: int | None = None
+    signal: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
+    exit_code: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
 
     @field_validator("message")
     @classmethod

@@ -23,7 +23,7 @@ def _finite(value: float) -> float:
 Finite = Annotated[float, AfterValidator(_finite)]
 Positive = Annotated[Finite, Field(gt=0)]
 Share = Annotated[Finite, Field(gt=0, le=1)]
-Count = Annotated[int, Field(gt=0, strict=True)]
+Count = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
 
 
 class Settings(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 HASH = "0" * 64
@@ -47,3 +48,28 @@ async def test_a_job_goes_all_the_way_and_registers_its_adapter(running: Any) ->
     recipes = [event.data["recipe"] for event in running.events("EvaluationJobAdded")]
     assert [recipe["dataset"]["split_seed"] for recipe in recipes] == [42, 42]
     assert recipes[0]["dataset"] == recipes[1]["dataset"]
+
+
+async def test_a_command_may_insist_on_the_version_it_has_seen(running: Any) -> None:
+    await running.things()
+    job = await running.accepted("StartFineTuningJob", base_model_id="starter", dataset_id="faq")
+    late = await running.client.send("StopFineTuningJob", {"id": job}, expected_version=1)
+    assert late.error is not None
+    assert (late.error.code, late.error.param) == ("conflict", "expectedversion")
+    assert (await running.client.query("GetFineTuningJob", {"id": job}))["state"] == "queued"
+    seen = await running.client.send("StopFineTuningJob", {"id": job}, expected_version=2)
+    assert (seen.error, seen.version) == (None, 4)
+
+
+async def test_one_name_in_one_batch_goes_to_the_first(running: Any) -> None:
+    await running.things()
+    prompt = {
+        "name": "p",
+        "dataset_id": "faq",
+        "prompt_template": "{input}{completion}",
+        "input_template": "{question}",
+        "completion_template": "{answer}",
+    }
+    outcomes = await asyncio.gather(*(running.client.send("AddPrompt", prompt) for _ in range(10)))
+    assert [outcome.error is None for outcome in outcomes].count(True) == 1
+    assert {outcome.error.code for outcome in outcomes if outcome.error} == {"duplicate_name"}

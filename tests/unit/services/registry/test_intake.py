@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from tunebus.contracts import commands as ask
 from tunebus.contracts.errors import TunebusError
-from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.registry.intake import receive
 
 SUBJECTS = Subjects()
-ID = new_id()
+ID = "0197a3f2-7c00-7000-8000-000000000001"
 PROMPT = SUBJECTS.command("prompt", "AddPrompt")
 START = SUBJECTS.command("fine_tuning_job", "StartFineTuningJob")
 
@@ -40,6 +39,8 @@ def taken(document: Any, subject: str = PROMPT) -> Any:
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
         b"x" * 2_000_000,
+        b'{"id": "%s", "type": "AddPrompt", "data": {"name": "a\\u0000b"}}' % ID.encode(),
+        b'{"id": "%s", "type": "AddPrompt", "data": {"name": "\\ud800"}}' % ID.encode(),
     ],
 )
 def test_what_has_no_usable_id_cannot_be_answered(body: bytes) -> None:
@@ -122,5 +123,19 @@ def test_a_start_with_wrong_fields_is_still_judged_by_the_rest() -> None:
 )
 def test_each_field_out_of_its_range_is_named(field: str, value: Any) -> None:
     data = {"base_model_id": "m", "dataset_id": "d", field: value}
+    found = taken({"id": ID, "type": "StartFineTuningJob", "data": data}, START)
+    assert [problem.param for problem in found.facts.problems] == [field]
+
+
+def test_other_escapes_are_fine() -> None:
+    data = {"name": "\u00e9\U0001f600", "dataset_id": "d", "input_template": "\n"}
+    found = taken({"id": ID, "type": "AddPrompt", "data": {**data, "prompt_template": "p", "completion_template": "c"}})
+    assert found.rejection is None
+    assert found.command.name == "é😀"
+
+
+@pytest.mark.parametrize("field", ["num_cpu", "num_gpu", "max_steps", "batch_size", "save_steps"])
+def test_numbers_beyond_what_can_be_kept_are_named(field: str) -> None:
+    data = {"base_model_id": "m", "dataset_id": "d", field: 2**31}
     found = taken({"id": ID, "type": "StartFineTuningJob", "data": data}, START)
     assert [problem.param for problem in found.facts.problems] == [field]
