@@ -16,10 +16,9 @@ from trl import SFTTrainer
 from tunebus.services.platform.child.attempt import Attempt
 from tunebus.services.platform.rows.encoding import IGNORED
 from tunebus.services.trainer import checkpoints
+from tunebus.services.trainer.recipes.loss import frozen_head_loss
 from tunebus.services.trainer.recipes.order import Order
 from tunebus.services.trainer.recipes.reporting import Reporter, nan_loss
-
-EVALUATION_SHARES = ("eval_loss", "eval_token_accuracy")
 
 
 class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types that mypy follows here
@@ -41,23 +40,59 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         self._reporter = reporter
         self._save_last = save_last
         super().__init__(callbacks=[reporter] if reporter is not None else None, **options)
-        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        self._picks_positions = "logits_to_keep" in inspect.signature(base.forward).parameters
+        self._base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        self._picks_positions = "logits_to_keep" in inspect.signature(self._base.forward).parameters
+        self._fused: bool | None = None
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Mean cross-entropy of the tokens that carry loss.
 
-        trl's fused head has no CPU kernel and falls back to a chunked one that computes every position twice; on a CPU
-        the plain loss of just the positions that carry loss is two to three times faster.
+        trl's fused head has no CPU kernel: it runs the head for every position, computes it again for the gradient, and
+        measures entropy and accuracy on the way. On a CPU ours takes half the time or less.
         """
         if self.args.device.type != "cpu" or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if self._fused is None:
+            self._fused = self._can_fuse(model, inputs)
+        total, tokens = self._fused_loss(inputs) if self._fused else self._plain_loss(model, inputs)
+        count = num_items_in_batch if num_items_in_batch is not None else tokens
+        return total / torch.as_tensor(count).clamp(min=1)
+
+    def _can_fuse(self, model: Any, inputs: dict[str, Any]) -> bool:
+        """Whether the head is a frozen linear layer and nothing else: found out by comparing one batch, since a model
+        may scale or cap its logits in ways that no attribute tells.
+        """
+        head = self._base.get_output_embeddings()
+        if type(head) is not torch.nn.Linear or head.weight.requires_grad or not hasattr(self._base, "get_decoder"):
+            return False
+        training, state = self.model.training, torch.get_rng_state()
+        self.model.eval()
+        with torch.no_grad():
+            fused, count = self._fused_loss(inputs)
+            plain, _ = self._plain_loss(model, inputs)
+        self.model.train(training)
+        torch.set_rng_state(state)
+        return bool(count) and bool(torch.isclose(fused / count, plain / count, rtol=2e-3, atol=2e-3))
+
+    def _fused_loss(self, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(summed loss, number of tokens); the head sees only the positions whose next token carries loss."""
+        targets = inputs["labels"][:, 1:]
+        scored = targets != IGNORED
+        with self.accelerator.autocast():
+            hidden = self._base.get_decoder()(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+            ).last_hidden_state
+        head = self._base.get_output_embeddings()
+        dtype = torch.bfloat16 if self.args.bf16 else head.weight.dtype
+        total = frozen_head_loss(hidden[:, :-1][scored], head.weight, head.bias, targets[scored], dtype)
+        return total, scored.sum()
+
+    def _plain_loss(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         logits, targets = self._scored(model, inputs)
         total = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-        count = num_items_in_batch if num_items_in_batch is not None else (targets != IGNORED).sum()
-        return total / torch.as_tensor(count).clamp(min=1)
+        return total, (targets != IGNORED).sum()
 
     def _scored(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (tokens x vocabulary, float32) and targets of every position where some row of the batch carries

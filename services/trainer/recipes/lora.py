@@ -39,6 +39,7 @@ def train(attempt: Attempt) -> Ending:
             "add more rows, or train with train_test_split 1.0",
         )
     attempt.say(f"{len(rows)} rows: {len(split.train)} to train on, {len(split.test)} held out")
+    resume, resumed_from = _resume(attempt)
 
     models.quiet()
     import torch
@@ -68,7 +69,6 @@ def train(attempt: Attempt) -> Ending:
     pad_token = set_pad_token(tokenizer, models.check_vocabulary(tokenizer, model, recipe.model), encoder.stop_ids)
     settled = settle(recipe, config, device, length, train_counts, test_counts)
     attempt.say(f"{settled.total_steps} steps in {settled.precision} on {settled.device}")
-    resume, resumed_from = _resume(attempt, settled.total_steps)
     if attempt.is_stopping:
         return Ending("stopped", step=resumed_from)
 
@@ -173,10 +173,9 @@ def build(
     order = Order(lengths, arguments.per_device_train_batch_size, arguments.seed, grouped=arguments.group_by_length)
     reporter = None
     if attempt is not None:
-        resolved = recipe.training_arguments.model_dump(exclude_none=True) | {
-            "lora": recipe.lora.model_dump(),
-            **planning.describe(settled, dict(extra or {}), lengths),
-        }
+        known = arguments.model_dump() | planning.describe(settled, dict(extra or {}), lengths)
+        resolved = {name: value for name, value in known.items() if value is not None}
+        resolved["lora"] = recipe.lora.model_dump()
         reporter = Reporter(attempt, settled, order, resolved, models.versions())
     folder = attempt.folder / "checkpoints" if attempt is not None else output_dir
     assert folder is not None
@@ -260,7 +259,7 @@ def save_adapter(folder: Path, model: Any, tokenizer: Any, base_name: str) -> Pa
     return target
 
 
-def _resume(attempt: Attempt, total_steps: int) -> tuple[Path | None, int]:
+def _resume(attempt: Attempt) -> tuple[Path | None, int]:
     if attempt.job.resume_from is None:
         return None, 0
     folder = Path(attempt.job.resume_from)
@@ -268,7 +267,7 @@ def _resume(attempt: Attempt, total_steps: int) -> tuple[Path | None, int]:
         manifest = checkpoints.read(folder, attempt.job.resume_manifest_sha256)
     except checkpoints.BrokenCheckpoint as error:
         raise ChildFailure("crashed", f"cannot resume: {error}", "the job is tried from an older checkpoint") from None
-    attempt.say(f"resuming after step {manifest.step} of {total_steps}")
+    attempt.say(f"resuming after step {manifest.step}")
     return folder, manifest.step
 
 

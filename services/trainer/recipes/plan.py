@@ -128,7 +128,7 @@ def needs_gradient_checkpointing(estimate: int, available: int) -> bool:
 
 def describe(settled: Plan, extra: dict[str, Any], lengths: Sequence[int]) -> dict[str, Any]:
     """The plan and what else is worth keeping, as the event that starts an attempt carries it."""
-    document = {name: value for name, value in vars(settled).items() if value is not None}
+    document = dict(vars(settled))
     if lengths:
         ordered = sorted(lengths)
         document["length_median"] = ordered[len(ordered) // 2]

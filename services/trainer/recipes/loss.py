@@ -1,0 +1,56 @@
+"""Cross-entropy of a frozen output head on a CPU, a few dozen tokens at a time.
+
+The whole matrix of logits (tokens x vocabulary) would be written and read back half a dozen times from main memory.
+Since the head is frozen, the gradient with respect to its input is known as soon as the logits are: each slice is
+multiplied, scored and turned into its gradient while it is in the cache. This is the idea of fused linear
+cross-entropy (Hsu et al. 2024, "Liger Kernel", arXiv:2410.10989, section 3.2), with PyTorch's own CPU operators.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+SLICE_BYTES = 8 * 1024 * 1024  # of float32 logits
+
+
+class _FrozenHeadLoss(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed by mypy here
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+    ) -> torch.Tensor:
+        total = torch.zeros((), dtype=torch.float32)
+        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        rows = max(1, SLICE_BYTES // (4 * weight.shape[0]))
+        for start in range(0, hidden.shape[0], rows):
+            part, wanted = hidden[start : start + rows], targets[start : start + rows, None]
+            logits = (part @ weight.t()).float()
+            if bias is not None:
+                logits += bias
+            scale = logits.logsumexp(dim=1, keepdim=True)
+            total += (scale - logits.gather(1, wanted)).sum()
+            if gradient is not None:
+                shares = logits.sub_(scale).exp_()
+                shares.scatter_add_(1, wanted, torch.full_like(scale, -1.0))
+                torch.mm(shares.to(weight.dtype), weight, out=gradient[start : start + rows])
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return (None if gradient is None else gradient * upstream.to(gradient.dtype)), None, None, None
+
+
+def frozen_head_loss(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """Sum of the cross-entropies, in nats, float32.
+
+    hidden: (tokens, width); weight: (vocabulary, width), without gradient; bias: (vocabulary,) or None; targets:
+    (tokens,). The products are taken in `dtype`, the softmax in float32.
+    """
+    with torch.autocast("cpu", enabled=False):
+        total: torch.Tensor = _FrozenHeadLoss.apply(hidden.to(dtype), weight.to(dtype), bias, targets)
+    return total
