@@ -55,8 +55,8 @@ class Demo:
         """Train, evaluate, and return the evaluation as `eval show --json` gives it. Errors: `Step`, `unavailable`."""
         began = time.monotonic()
         self._say(f"A studio starts in {self._home}.")
-        with self._studio():
-            self._await_defaults()
+        with self._studio() as launcher_pid:
+            self._await_defaults(launcher_pid)
             self._say("Fine-tune the starter model on questions about Python's own documentation.")
             started = self._ask(
                 "train", "start", "--model", MODEL, "--dataset", DATASET, "--prompt", PROMPT, *_settings()
@@ -66,14 +66,13 @@ class Demo:
             self._say("Compare it with the model it came from, on questions that were held out.")
             evaluation = self._ask("eval", "start", "--adapter", job["adapter_name"])
             self._show("eval", "watch", evaluation["id"])
-            self._show("eval", "show", evaluation["id"])
             result = self._ask("eval", "show", evaluation["id"], quiet=True)
         self._conclude(result, time.monotonic() - began)
         return result
 
     @contextlib.contextmanager
-    def _studio(self) -> Iterator[None]:
-        """A launcher that is ready, and gone afterwards with all it started."""
+    def _studio(self) -> Iterator[int]:
+        """A launcher that is ready, by its pid, and gone afterwards with all it started."""
         arguments = ["--json"] + ([] if self._ui else ["--no-ui"])
         launcher = subprocess.Popen(
             [sys.executable, "-m", "tunebus.services.launcher", *arguments],
@@ -86,7 +85,7 @@ class Demo:
         )
         try:
             self._await_ready(launcher)
-            yield
+            yield launcher.pid
         finally:
             launcher.terminate()
             try:
@@ -96,30 +95,28 @@ class Demo:
                 launcher.wait()
 
     def _await_ready(self, launcher: subprocess.Popen[bytes]) -> None:
-        home = Home(self._home)
         deadline = time.monotonic() + START_SECONDS
-        while (home.read_run_file() or {}).get("state") != "ready":
+        while True:
+            document = self._run_file(launcher.pid)
+            if document.get("state") == "ready":
+                break
             code = launcher.poll()
             if code is not None:
                 raise Step(["up"], code or 1)
-            if time.monotonic() > deadline:
-                services = (home.read_run_file() or {}).get("services", {})
-                late = [
-                    f"{name}: {one.get('error') or one['state']}"
-                    for name, one in services.items()
-                    if one["state"] != "ready"
-                ]
-                raise fail(Code.UNAVAILABLE, f"the studio did not start in {START_SECONDS:.0f} s: {'; '.join(late)}")
+            services = document.get("services", {})
+            failing = {name: one for name, one in services.items() if one["state"] == "failing"}
+            if failing or time.monotonic() > deadline:
+                late = failing or {name: one for name, one in services.items() if one["state"] != "ready"}
+                said = "; ".join(f"{name}: {one.get('error') or one['state']}" for name, one in late.items())
+                raise fail(Code.UNAVAILABLE, f"the studio does not start: {said}")
             time.sleep(0.1)
-        document = home.read_run_file() or {}
         if document.get("ui_url"):
             self._say(f"Its pages: {document['ui_url']}")
 
-    def _await_defaults(self) -> None:
-        home = Home(self._home)
+    def _await_defaults(self, launcher_pid: int) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
-            defaults = (home.read_run_file() or {}).get("defaults", {})
+            defaults = self._run_file(launcher_pid).get("defaults", {})
             if defaults.get("state") == "done":
                 return
             if defaults.get("state") == "failed" or time.monotonic() > deadline:
@@ -129,6 +126,11 @@ class Demo:
                     hint=f"its log is {defaults.get('log')}",
                 )
             time.sleep(0.1)
+
+    def _run_file(self, launcher_pid: int) -> dict[str, Any]:
+        """What our own launcher wrote; another studio's file on this home is not ours to read."""
+        document = Home(self._home).read_run_file() or {}
+        return document if document.get("pid") == launcher_pid else {}
 
     def _show(self, *command: str) -> None:
         """Run a command that a person watches."""
@@ -176,7 +178,9 @@ class Demo:
             f"Held-out loss {base['loss']:.2f} became {tuned['loss']:.2f}, exact match "
             f"{base['exact_match']:.0%} became {tuned['exact_match']:.0%}, in {seconds:.0f} s altogether."
         )
-        self._console.print("Your own data and models: `tunebus up`, then the page it names, or `tunebus --help`.")
+        self._console.print(
+            "Your own data and models: `tunebus up`, then the page it names, or `tunebus --help`.", soft_wrap=True
+        )
 
 
 def _settings() -> list[str]:
@@ -200,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(result))
         return 0
     except KeyboardInterrupt:
+        Console(stderr=True).print("The demo was stopped; nothing of it runs any more.")
         return 130
     except Step as step:
         Console(stderr=True, highlight=False).print(f"[red]The demo stopped: {escape(str(step))}.[/]", soft_wrap=True)

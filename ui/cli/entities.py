@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
@@ -13,11 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from tunebus.contracts import commands, queries
-from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import Code, fail
 from tunebus.ui.cli.call import Call, absolute, command
 from tunebus.ui.cli.options import given, options
 from tunebus.ui.cli.terminal import record, shortened, table
+
+if TYPE_CHECKING:
+    from tunebus.contracts.envelope import Outcome
 
 datasets = typer.Typer(no_args_is_help=True, help="Files of rows to train and evaluate on.")
 models = typer.Typer(no_args_is_help=True, help="Base models: folders with a config and safetensors weights.")

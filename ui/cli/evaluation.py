@@ -105,7 +105,7 @@ def show(
     answers = [_rows(call, job, samples) for job in jobs] if samples else []
     if samples:
         document["samples"] = answers
-    call.terminal.data(document, None if call.machine else _side_by_side(jobs, answers))
+    call.terminal.data(document, None if call.machine else _side_by_side(jobs, answers, all_of_them=True))
 
 
 @command(evaluate, "watch")
@@ -167,8 +167,8 @@ def watch_to_the_end(call: Call, id: str) -> None:
         if job["state"] != "succeeded":
             raise not_succeeded(job)
     if not call.machine:
-        call.terminal.data(None, _metrics(jobs))
-        call.terminal.note(f"answers side by side: tunebus eval show {parent}")
+        call.terminal.data(None, _side_by_side(jobs, [_rows(call, job, _SAMPLES) for job in jobs]))
+        call.terminal.note(f"all that was measured, and more answers: tunebus eval show {parent} --samples 20")
 
 
 def _children(call: Call, parent: str) -> list[dict[str, Any]]:
@@ -249,8 +249,10 @@ _WORDS = {
 }
 
 
-def _side_by_side(jobs: Sequence[Mapping[str, Any]], answers: Sequence[Sequence[Mapping[str, Any]]]) -> Group:
-    parts: list[RenderableType] = [_metrics(jobs, all_of_them=True)]
+def _side_by_side(
+    jobs: Sequence[Mapping[str, Any]], answers: Sequence[Sequence[Mapping[str, Any]]], *, all_of_them: bool = False
+) -> Group:
+    parts: list[RenderableType] = [_metrics(jobs, all_of_them=all_of_them)]
     for warning in dict.fromkeys(str(warning) for job in jobs for warning in job.get("warnings") or ()):
         parts.append(Text(warning, style="yellow"))
     if known := next((rows for rows in answers if rows), []):

@@ -144,16 +144,17 @@ def test_evaluations_are_watched_together_and_compared(run: Run, bus: FakeBus) -
     jobs = {"one": scored("one", None, 7.5), "two": scored("two", "faq", 0.25)}
     bus.answer("ListEvaluationJobs", {"items": list(jobs.values()), "next": None})
     bus.answer("GetEvaluationJob", jobs["one"], jobs["two"])
-    ended = run("eval", "watch", "parent")
-    assert ended.code == 0
-    assert "7.5" in ended.out
-    assert "0.25" in ended.out
-
     rows = [[{"index": 1, "prompt": "why?", "reference": "because", "answer": text}] for text in ("dunno", "because")]
     bus.answer("GetEvaluationRows", *({"items": each, "next": None} for each in rows))
-    shown = run("eval", "show", "parent").out
-    for word in ("why?", "because", "dunno", "exact match"):
-        assert word in shown
+    ended = run("eval", "watch", "parent")
+    assert ended.code == 0
+    for word in ("7.5", "0.25", "exact match", "why?", "because", "dunno"):
+        assert word in ended.out
+
+    bus.answer("GetEvaluationRows", *({"items": each, "next": None} for each in rows))
+    document = json.loads(run("eval", "show", "parent", "--json").out)
+    assert [one["id"] for one in document["jobs"]] == ["one", "two"]
+    assert document["samples"] == rows
 
 
 @pytest.mark.parametrize(
