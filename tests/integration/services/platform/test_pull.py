@@ -169,13 +169,12 @@ async def test_a_consumer_that_never_was_is_a_clear_error(nats_client: BusClient
     await pull.close()
 
 
-@pytest.mark.parametrize("status", ["409 Consumer Deleted", "503", "100 Idle Heartbeat", "408 Request Timeout"])
+@pytest.mark.parametrize("status", ["409", "503", "100", "408"])
 async def test_a_strangers_headers_cannot_pose_as_the_servers(
     nats_client: BusClient, bus: Subjects, status: str
 ) -> None:
-    header = f"NATS/1.0 {status}\r\n\r\n".encode()
-    subject = bus.command("dataset", "AddDataset").encode()
-    await nats_client._send_command(b"HPUB %b %d %d\r\n%b\r\n" % (subject, len(header), len(header), header))
+    headers = {"Status": status, "Description": "Consumer Deleted"}
+    await nats_client.publish(bus.command("dataset", "AddDataset"), b"", headers=headers)
     await nats_client.flush()
     await send(nats_client, bus, 1)
     pull = commands(nats_client, bus)
