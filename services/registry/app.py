@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -38,6 +39,8 @@ from tunebus.services.registry.upgrading import set_up
 NAME = "registry"
 QUEUE = "registry"
 READER_THREADS = 4
+
+_log = logging.getLogger(__name__)
 
 
 class Registry:
@@ -109,7 +112,10 @@ class Registry:
             self.readers.shutdown(wait=False, cancel_futures=True)
 
     async def _execute(self, commands: list[PreparedCommand]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self.writer, self.ledger.execute, commands)
+        results = await asyncio.get_running_loop().run_in_executor(self.writer, self.ledger.execute, commands)
+        for result in results:
+            if isinstance(result, Exception):
+                _log.error("a lease could not be ended; the reaper tries again", exc_info=result)
         await self._nudge_relay()
 
     async def _nudge_relay(self) -> None:

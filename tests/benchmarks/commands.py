@@ -255,9 +255,7 @@ async def measure(pairs: int, commands: int, single: int, *, relay: bool) -> lis
     return rows
 
 
-def _row(
-    what: str, baseline: Sequence[float], ours: Sequence[float], goal: float, *, digits: int
-) -> dict[str, object]:
+def _row(what: str, baseline: Sequence[float], ours: Sequence[float], goal: float, *, digits: int) -> dict[str, object]:
     ratios = [mine / other for mine, other in zip(ours, baseline, strict=True)]
     return {
         "what": what,
