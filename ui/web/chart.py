@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,8 +27,13 @@ class Series:
         return [(step, _number(value)) for step, value in zip(self.steps, self.values, strict=True)]
 
 
-def line_chart(title: str, series: Sequence[Series], *, last_step: int | None = None) -> Markup:
-    """The chart of one or more series over optimiser steps; `last_step` keeps the x axis still while a job runs."""
+def line_chart(
+    title: str, series: Sequence[Series], *, last_step: int | None = None, marks: Mapping[int, str] | None = None
+) -> Markup:
+    """The chart of one or more series over optimiser steps; `last_step` keeps the x axis still while a job runs.
+
+    `marks` are steps at which something happened, such as a resumption, with words for each.
+    """
     drawn = [one for one in series if any(value is not None for _, value in one.points())]
     if not drawn:
         return tag("figure", tag("figcaption", title), empty("no point yet"), kind="tb-chart")
@@ -38,6 +43,7 @@ def line_chart(title: str, series: Sequence[Series], *, last_step: int | None = 
     low, high = _range(values)
     frame = _Frame(first, last, low, high)
     parts = [*_grid(frame), *(_line(frame, number, one) for number, one in enumerate(drawn)), *_hover(frame, drawn)]
+    parts += [_mark(frame, step, words) for step, words in (marks or {}).items() if first <= step <= last]
     legend = [
         tag("span", tag("i", kind=f"tb-line-{number}"), one.name, kind="tb-legend") for number, one in enumerate(drawn)
     ]
@@ -122,6 +128,21 @@ def _line(frame: _Frame, number: int, one: Series) -> Markup:
                 at = {"cx": f"{frame.x(step):.1f}", "cy": f"{frame.y(value):.1f}"}
                 parts.append(tag("circle", r="3", kind=f"tb-dot tb-dot-{number}", **at))
     return join(parts)
+
+
+def _mark(frame: _Frame, step: int, words: str) -> Markup:
+    x = f"{frame.x(step):.1f}"
+    line = tag("line", x1=x, x2=x, y1=str(TOP), y2=str(HEIGHT - BOTTOM), kind="tb-mark-line")
+    near_the_edge = frame.x(step) > WIDTH - 150
+    label = tag(
+        "text",
+        words,
+        x=f"{frame.x(step) + (-5 if near_the_edge else 5):.1f}",
+        y=str(TOP + 10),
+        kind="tb-tick tb-mark-text",
+        text_anchor="end" if near_the_edge else "start",
+    )
+    return join([line, label])
 
 
 def _hover(frame: _Frame, drawn: Sequence[Series]) -> list[Markup]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -138,3 +139,50 @@ def problem_box(problem: Problem) -> Markup:
             )
         )
     return tag("div", tag("ul", *lines), kind="tb-banner tb-banner-error", role="alert")
+
+
+def ago(stamp: str | None, now: datetime) -> Markup:
+    """How long ago an RFC 3339 time was, with the time itself as tooltip. Only as fine as pages are re-read calmly."""
+    if not stamp:
+        return text(None)
+    seconds = (now - datetime.fromisoformat(stamp)).total_seconds()
+    words = "just now"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            words = f"{int(seconds // size)} {unit} ago"
+            break
+    return tag("time", words, datetime=stamp, title=str(moment(stamp)))
+
+
+def bytes_text(size: int | None) -> str:
+    """A size in the units of disks: `374 kB`."""
+    if size is None:
+        return "–"
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    raise AssertionError
+
+
+def job_name(job: Mapping[str, Any]) -> str:
+    """What a person calls a job: the adapter it makes, or what it scores."""
+    if job["kind"] == "fine_tuning_job":
+        return str(job["adapter_name"])
+    model = str(job.get("base_model_name") or job["base_model_id"])
+    return f"{model} + {job['adapter_name']}" if job.get("adapter_name") else model
+
+
+def job_link(job: Mapping[str, Any]) -> Markup:
+    return link(job_name(job), "/jobs", id=str(job["id"]))
+
+
+def reason(job: Mapping[str, Any]) -> Markup:
+    """Why a job is where it is: what it waits for, or what ended it and the way out."""
+    if job["state"] == "failed":
+        parts = [tag("span", job["message"] or job["cause"])]
+        if job["hint"]:
+            parts.append(tag("div", job["hint"], kind="tb-small"))
+        return join(parts)
+    return text(job["waiting_reason"]) if job["waiting_reason"] else Markup("")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
@@ -19,6 +23,7 @@ from tunebus.services.platform.home import STARTER_PACK, Home
 from tunebus.services.platform.settings import Settings
 
 ANSWER_SECONDS = 20.0
+DATASET_SUFFIXES = (".csv", ".json", ".jsonl")
 
 Document = dict[str, Any]
 
@@ -33,6 +38,46 @@ class Studio:
         self._telemetry: Engine | None = None
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
+
+    @property
+    def incoming(self) -> Path:
+        """Where uploads wait until they are added; inside the artifact root, so that keeping one is a rename."""
+        return self.home.artifacts / "uploads" / ".incoming"
+
+    async def keep_connecting(self) -> None:
+        """Connect to the bus as soon as there is one; from then on the client reconnects by itself."""
+        while True:
+            with contextlib.suppress(TunebusError):
+                await self._connected()
+                return
+            await asyncio.sleep(0.5)
+
+    def warnings(self) -> list[str]:
+        """What of the studio does not work right now, in sentences; empty when all is well."""
+        run = self.home.read_run_file() or {}
+        found = [
+            f"The {name} is {service.get('state')}: {_CONSEQUENCES.get(name, 'some things may take longer')}."
+            for name, service in run.get("services", {}).items()
+            if name != "ui" and service.get("state") != "ready"
+        ]
+        if not found and self._client is not None and not self._client.connection.is_connected:
+            found.append("The bus does not answer: what is shown may be old, and nothing can be started or stopped.")
+        return found
+
+    async def keep_upload(self, file: Path, name: str) -> str:
+        """Move an uploaded file into the artifact root under its content's hash; returns its `artifact:` URI.
+
+        Errors: `invalid` for another kind of file, `not_permitted` for one that is no upload, `disk_full`.
+        """
+        suffix = Path(name).suffix.lower()
+        if suffix not in DATASET_SUFFIXES:
+            raise fail(
+                Code.INVALID,
+                f"{suffix or 'a file without a suffix'} is no kind of dataset",
+                param="file",
+                hint=f"use one of {', '.join(DATASET_SUFFIXES)}",
+            )
+        return await asyncio.to_thread(self._keep, file, suffix)
 
     async def close(self) -> None:
         if self._client is not None:
@@ -74,6 +119,24 @@ class Studio:
         document: Document = json.loads((STARTER_PACK / "recommended.json").read_text())
         return document
 
+    def _keep(self, file: Path, suffix: str) -> str:
+        source = file.resolve()
+        if not source.is_relative_to(self.incoming.resolve()) or not source.is_file():
+            raise fail(Code.NOT_PERMITTED, "that file is no upload of this page", param="file", hint="upload it again")
+        try:
+            with source.open("rb") as opened:
+                name = hashlib.file_digest(opened, "sha256").hexdigest() + suffix
+                os.fsync(opened.fileno())
+            target = self.home.artifacts / "uploads" / name
+            if not target.exists():
+                # A copy beside it first: the browser may add the same upload again under another name.
+                draft = self.incoming / f"{name}.{os.getpid()}"
+                shutil.copyfile(source, draft)
+                draft.replace(target)
+        except OSError as error:
+            raise fail(Code.DISK_FULL, f"the upload cannot be kept: {error.strerror}", param="file") from None
+        return self.home.uri(target)
+
     def _read(self, query: Query) -> Document:
         try:
             if self._ledger is None:
@@ -109,6 +172,16 @@ class Studio:
         if not url:
             raise fail(Code.UNAVAILABLE, "the bus is not up yet", hint="wait a moment and try again")
         return str(url)
+
+
+_CONSEQUENCES = {
+    "nats": "what is shown may be old, and nothing can be started or stopped",
+    "registry": "nothing can be started or stopped until it is back",
+    "relay": "jobs may start late",
+    "projector": "curves and logs may be behind; nothing is lost",
+    "trainer": "fine-tunings wait",
+    "evaluator": "evaluations wait",
+}
 
 
 def digest(*parts: object) -> str:

@@ -1,0 +1,354 @@
+"""Jobs: all of them, and one by its address (`/jobs?id=…`), which shows the same to every browser at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import gradio as gr
+from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.contracts.identifiers import utc_now
+from tunebus.ui.web.chart import Series, line_chart
+from tunebus.ui.web.comparison import start_against_base
+from tunebus.ui.web.home import result_of
+from tunebus.ui.web.markup import (
+    ACTIVE,
+    Markup,
+    ago,
+    badge,
+    banner,
+    bytes_text,
+    duration,
+    empty,
+    job_link,
+    job_name,
+    join,
+    link,
+    moment,
+    pairs,
+    progress,
+    reason,
+    section,
+    table,
+    tag,
+    text,
+)
+from tunebus.ui.web.page import Arguments, Done, Memory, Page, follow, html, press
+from tunebus.ui.web.studio import Document, Studio
+from tunebus.ui.web.timeline import happened
+
+ENDED = ("stopped", "succeeded", "failed")
+SETTLE_SECONDS = 15.0  # telemetry trickles in a little after a job's end
+TAIL_CHARACTERS = 16_000
+LOG_BYTES = 200_000
+_KINDS = {"fine_tuning_job": "Fine-tune", "evaluation_job": "Evaluation"}
+
+
+def build(studio: Studio, blocks: Any) -> None:
+    parts: dict[str, Any] = {"list": html(elem_id="tb-jobs"), "head": html(elem_id="tb-job")}
+    notice = html(elem_id="tb-notice")
+    with gr.Row(elem_classes="tb-actions"):
+        stop = gr.Button("Stop…", visible=False, elem_id="tb-stop", scale=0, min_width=120)
+        compare = gr.Button(
+            "Evaluate against its base", variant="primary", visible=False, elem_id="tb-compare", scale=0, min_width=220
+        )
+    with gr.Column(visible=False, elem_classes="tb-panel tb-confirm") as confirm:
+        asked = html(elem_id="tb-stop-words")
+        with gr.Row(elem_classes="tb-actions"):
+            gracefully = gr.Button(
+                "Stop gracefully", variant="primary", elem_id="tb-stop-gracefully", scale=0, min_width=170
+            )
+            now = gr.Button("Stop now", variant="stop", elem_id="tb-stop-now", scale=0, min_width=120)
+            keep = gr.Button("Keep it running", elem_id="tb-keep", scale=0, min_width=150)
+    parts |= {"stop": stop, "compare": compare}
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=320):
+            parts["loss"] = html(elem_id="tb-loss")
+        with gr.Column(min_width=320):
+            parts["rate"] = html(elem_id="tb-rate")
+    parts["timeline"] = html(elem_id="tb-timeline")
+    parts["log"] = html(elem_id="tb-log", autoscroll=False)
+    parts["settings"] = html(elem_id="tb-settings")
+    follow(studio, blocks, lambda arguments, memory: read(studio, arguments, memory), parts)
+
+    async def asks(arguments: Arguments) -> Done:
+        job = await find(studio, _id(arguments))
+        return Done(updates=[gr.update(visible=True), _stop_words(job)])
+
+    async def keeps(arguments: Arguments) -> Done:
+        return Done(updates=[gr.update(visible=False)])
+
+    async def stops(arguments: Arguments, *, force: bool) -> Done:
+        job = await find(studio, _id(arguments))
+        data = {"id": job["id"], **({"force": force} if job["kind"] == "fine_tuning_job" else {})}
+        await studio.send("StopFineTuningJob" if job["kind"] == "fine_tuning_job" else "StopEvaluationJob", data)
+        words = "Stopping now." if force else "It stops after the step it is at, with a checkpoint."
+        return Done(banner(words, "success"), updates=[gr.update(visible=False)])
+
+    async def stops_gracefully(arguments: Arguments) -> Done:
+        return await stops(arguments, force=False)
+
+    async def stops_now(arguments: Arguments) -> Done:
+        return await stops(arguments, force=True)
+
+    async def compares(arguments: Arguments) -> Done:
+        job = await find(studio, _id(arguments))
+        if not job.get("adapter_id"):
+            raise fail(Code.WRONG_STATE, "this job has made no adapter")
+        return Done(goto=f"/evaluate?id={await start_against_base(studio, [job['adapter_id']])}")
+
+    press(stop, asks, notice=notice, outputs=[confirm, asked])
+    press(keep, keeps, notice=notice, outputs=[confirm])
+    press(gracefully, stops_gracefully, notice=notice, outputs=[confirm])
+    press(now, stops_now, notice=notice, outputs=[confirm])
+    press(compare, compares, notice=notice)
+
+
+async def find(studio: Studio, reference: str) -> Document:
+    """A job of either kind. Errors: `not_found`."""
+    try:
+        return await studio.ask("GetFineTuningJob", id=reference)
+    except TunebusError as error:
+        if error.problem.code != Code.NOT_FOUND:
+            raise
+        try:
+            return await studio.ask("GetEvaluationJob", id=reference)
+        except TunebusError:
+            raise error from None
+
+
+async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[str, Any]:
+    if not arguments.get("id"):
+        return {"list": await _all(studio)}
+    job = await find(studio, _id(arguments))
+    memory.setdefault("opened", job["id"])
+    live = job["state"] not in ENDED
+    shown: dict[str, Any] = {
+        "head": _head(job),
+        "stop": gr.update(visible=live and job["stop"] != "force"),
+        "compare": gr.update(visible=job["kind"] == "fine_tuning_job" and bool(job.get("adapter_id"))),
+    }
+    if memory.get("version") != job["version"]:
+        shown["settings"] = _settings(job)
+        shown["timeline"] = _timeline(await studio.items("ListEvents", entity_id=job["id"], aggregate=job["kind"]))
+        memory["version"] = job["version"]
+    measured = [job["version"], (job["progress"] or {}).get("t")]
+    if memory.get("measured") != measured or _settling(job):
+        try:
+            if job["kind"] == "fine_tuning_job":
+                curves = await studio.ask("GetMetrics", job_id=job["id"], names=["loss", "eval_loss", "learning_rate"])
+                shown |= _charts(job, curves["series"])
+            shown["log"] = _log(await _tail(studio, job, memory), job)
+            memory["measured"] = measured
+        except TunebusError as error:
+            if error.problem.code != Code.UNAVAILABLE:
+                raise
+            shown["log"] = empty("The log cannot be read: is the projector running?")
+    return shown
+
+
+async def _all(studio: Studio) -> Markup:
+    jobs = [*await studio.items("ListFineTuningJobs"), *await studio.items("ListEvaluationJobs")]
+    if not jobs:
+        words = tag(
+            "p", "There are no jobs yet. ", link("Train a model", "/train"), " to see it here.", kind="tb-empty"
+        )
+        return join([tag("h1", "Jobs"), words])
+    jobs.sort(key=lambda job: job["created_at"], reverse=True)
+    now = utc_now()
+    rows = [
+        (
+            badge(job["state"]),
+            join([job_link(job), tag("div", f"{job['base_model_name']} on {job['dataset_name']}", kind="tb-small")]),
+            _KINDS[job["kind"]],
+            progress(job) if job["state"] in ACTIVE else reason(job) or result_of(job),
+            ago(job["created_at"], now),
+        )
+        for job in jobs
+    ]
+    return join([tag("h1", "Jobs"), table(["State", "Job", "Kind", "Progress or result", "Asked for"], rows)])
+
+
+def _head(job: Document) -> Markup:
+    parts: list[object] = [
+        tag("p", link("Jobs", "/jobs"), " / ", _KINDS[job["kind"]], kind="tb-small"),
+        tag("div", tag("h1", job_name(job)), badge(job["state"]), kind="tb-title-row"),
+        tag(
+            "p",
+            job["base_model_name"],
+            " on ",
+            link(job["dataset_name"], "/datasets", id=job["dataset_id"]),
+            f" · attempt {job['attempt']}" if job["attempt"] > 1 else "",
+            kind="tb-lead",
+        ),
+    ]
+    if job["state"] == "failed":
+        cause = tag("strong", str(job["cause"]).replace("_", " ").capitalize(), ": ", job["message"])
+        parts.append(banner(join([cause, tag("div", job["hint"]) if job["hint"] else Markup("")]), "error"))
+    elif job["waiting_reason"]:
+        parts.append(banner(job["waiting_reason"].capitalize() + ".", "info"))
+    parts += [banner(words) for words in job["warnings"]]
+    parts += [progress(job), _figures(job)]
+    if job["state"] == "succeeded" and job["kind"] == "evaluation_job":
+        parts.append(tag("p", link("See it side by side", "/evaluate", id=job["parent_id"])))
+    return tag("div", *parts, kind="tb-job-head")
+
+
+def _figures(job: Document) -> Markup:
+    metrics = job["metrics"]
+    found = [
+        ("Held-out loss", _change(metrics.get("eval_loss_before"), metrics.get("eval_loss"))),
+        ("Training loss", text(metrics["loss"]) if metrics.get("loss") is not None else None),
+        ("Exact match", f"{100 * metrics['exact_match']:.1f} %" if metrics.get("exact_match") is not None else None),
+        ("Took", duration(_seconds(job["started_at"], job["finished_at"])) if job["finished_at"] else None),
+        ("Peak memory", bytes_text(int(metrics["peak_memory_bytes"])) if metrics.get("peak_memory_bytes") else None),
+        (
+            "Adapter",
+            link(job["adapter_name"], "/evaluate", adapter=job["adapter_id"]) if job.get("adapter_id") else None,
+        ),
+    ]
+    tiles = [
+        tag("div", tag("span", name, kind="tb-small"), tag("span", value, kind="tb-figure"), kind="tb-fact")
+        for name, value in found
+        if value is not None
+    ]
+    return tag("div", *tiles, kind="tb-facts") if tiles else Markup("")
+
+
+def _change(before: float | None, after: float | None) -> Markup | None:
+    if after is None:
+        return None
+    return text(after) if before is None else join([text(before), Markup(" → "), text(after)])
+
+
+def _seconds(begin: str | None, end: str | None) -> float | None:
+    if not begin or not end:
+        return None
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+
+
+def _settling(job: Document) -> bool:
+    """Whether more measurements may still come."""
+    if job["state"] not in ENDED:
+        return False  # its progress changes with every batch of them
+    return (utc_now() - datetime.fromisoformat(job["updated_at"])).total_seconds() < SETTLE_SECONDS
+
+
+def _charts(job: Document, series: Mapping[str, Document]) -> dict[str, Markup]:
+    def line(name: str, label: str, *, dots: bool = False) -> list[Series]:
+        found = series.get(name)
+        return [Series(label, found["steps"], found["values"], dots=dots)] if found else []
+
+    last = job["total_steps"]
+    resumed = {
+        attempt["resumed_from_step"]: f"attempt {attempt['attempt']} resumed"
+        for attempt in job["attempts_made"]
+        if attempt["resumed_from_step"]
+    }
+    loss = line("loss", "training") + line("eval_loss", "held out", dots=True)
+    return {
+        "loss": line_chart("Loss", loss, last_step=last, marks=resumed),
+        "rate": line_chart("Learning rate", line("learning_rate", "learning rate"), last_step=last, marks=resumed),
+    }
+
+
+async def _tail(studio: Studio, job: Document, memory: Memory) -> str:
+    """The last part of the newest attempt's output; only what is new is read."""
+    known = memory.get("log") or {"attempt": job["attempt"], "next": 0, "text": ""}
+    if known["attempt"] != job["attempt"]:
+        known = {"attempt": job["attempt"], "next": 0, "text": ""}
+    while job["attempt"]:
+        found = await studio.ask(
+            "GetLog", job_id=job["id"], attempt=job["attempt"], offset=known["next"], limit=LOG_BYTES
+        )
+        fresh = found["text"]
+        known = {
+            "attempt": job["attempt"],
+            "next": found["next_offset"],
+            "text": (known["text"] + fresh)[-TAIL_CHARACTERS:],
+        }
+        if len(fresh.encode()) < LOG_BYTES // 2:
+            break
+    memory["log"] = known
+    return str(known["text"])
+
+
+def _log(tail: str, job: Document) -> Markup:
+    lines = [line.rsplit("\r", 1)[-1] for line in tail.replace("\r\n", "\n").split("\n")]
+    shown = "\n".join(lines).strip("\n")
+    if not shown:
+        return section(
+            "Log", empty("Nothing was printed yet." if job["state"] not in ENDED else "Nothing was printed.")
+        )
+    return section("Log", tag("pre", shown, kind="tb-log", tabindex="0", role="log", aria_label="the end of the log"))
+
+
+def _timeline(events: Sequence[Document]) -> Markup:
+    rows = [
+        tag(
+            "li",
+            tag(
+                "time",
+                event["recorded_at"][11:19],
+                datetime=event["recorded_at"],
+                title=str(moment(event["recorded_at"])),
+            ),
+            tag("div", tag("strong", event["type"]), tag("span", happened(event["type"], event["data"]))),
+        )
+        for event in events
+    ]
+    return section("What happened", tag("ol", *rows, kind="tb-timeline"))
+
+
+def _settings(job: Document) -> Markup:
+    """Every resolved setting with where it came from, and what the attempt really ran with."""
+    recipe = job["recipe"]
+    sources = recipe.get("sources", {})
+    resolved = (job["attempts_made"] or [{}])[-1].get("resolved") or {}
+    ran = {**resolved, **(resolved.get("lora") or {})}
+    asked = {**recipe.get("training_arguments", {}), **recipe.get("lora", {}), **(recipe.get("generation") or {})}
+    if "text_format" in recipe:
+        asked["text_format"] = recipe["text_format"]
+    rows = [
+        (tag("code", name), _value(ran.get(name, value), value), sources.get(name, "default"))
+        for name, value in sorted(asked.items(), key=lambda one: (sources.get(one[0], "default") == "default", one[0]))
+    ]
+    versions = (job["attempts_made"] or [{}])[-1].get("versions") or {}
+    body: list[object] = [table(["Setting", "Value", "From"], rows)]
+    if versions:
+        body += [tag("h3", "Versions"), pairs(sorted(versions.items()))]
+    facts = pairs([("Job", tag("code", job["id"])), ("Seed", recipe.get("seed", asked.get("seed")))])
+    return tag("details", tag("summary", "Settings, and where each came from"), facts, *body, kind="tb-section")
+
+
+def _value(ran: Any, asked: Any) -> Markup:
+    """A setting; one that was decided when the attempt started says so."""
+    if asked is None and ran is not None:
+        return join([text(ran), tag("span", " chosen at the start", kind="tb-small")])
+    if isinstance(ran, float):
+        return Markup(f"{ran:g}")
+    return text(", ".join(map(str, ran)) if isinstance(ran, list) else ran)
+
+
+def _stop_words(job: Document) -> Markup:
+    if job["kind"] == "evaluation_job":
+        return tag("p", "Stop this evaluation? Its rows so far are discarded.")
+    lost = max(0, (job["progress"] or {}).get("step", 0) - (job["checkpoint_step"] or 0))
+    return join(
+        [
+            tag("p", tag("strong", "Stop this job?")),
+            tag(
+                "p",
+                "Gracefully: it finishes the step it is at and saves a checkpoint. ",
+                f"Now: what came after its last checkpoint, {lost} steps, is lost.",
+            ),
+        ]
+    )
+
+
+def _id(arguments: Arguments) -> str:
+    return arguments["id"][:200]
+
+
+PAGE = Page("jobs", "Jobs", build)
