@@ -1,1 +1,1 @@
-"""What people use: the browser pages and the command line. Both read projections and send commands; neither writes SQL."""
+"""What people use: the browser pages and the command line. Both send commands and read projections, no more."""
