@@ -1,6 +1,6 @@
-"""Maps the four root folders to `tunebus.*`: every folder with an `__init__.py` becomes a package; `tunebus` itself stays a namespace.
+"""Maps the four root folders to `tunebus.*`: every folder with an `__init__.py` becomes a package.
 
-Everything else about the distribution stands in pyproject.toml.
+`tunebus` itself stays a namespace. Everything else about the distribution stands in pyproject.toml.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fixtures that every kind of test shares; each lives in the module of `tests/fixtures` named after what it provides."""
+"""Fixtures that every kind of test shares; each lives in the module of `tests/fixtures` named after it."""
 
 import sys
 from pathlib import Path
