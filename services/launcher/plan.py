@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
 
 from tunebus.contracts.errors import Code, fail
 from tunebus.services.launcher.supervisor import ServicePlan
@@ -49,9 +48,9 @@ def services(settings: Settings) -> list[ServicePlan]:
     return plans
 
 
-def pages(settings: Settings) -> ServicePlan:
-    """The browser's side: ready when it answers."""
-    return ServicePlan(UI, _module("tunebus.ui.web"), is_ready=answers(settings.ui_host, settings.ui_port))
+def pages() -> ServicePlan:
+    """The browser's side."""
+    return ServicePlan(UI, _module("tunebus.ui.web"))
 
 
 def defaults() -> ServicePlan:
@@ -67,26 +66,6 @@ def stop_order(settings: Settings) -> list[list[str]]:
 def reachable_host(host: str) -> str:
     """The address to open for a server bound to `host`; a wildcard is no address."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
-
-
-def answers(host: str, port: int) -> Callable[[], bool]:
-    """A check whether something listens there; it never waits longer than a moment."""
-
-    def check() -> bool:
-        try:
-            with socket.create_connection((reachable_host(host), port), timeout=0.2):
-                return True
-        except OSError:
-            return False
-
-    return check
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def claim_ui_port(settings: Settings) -> int:

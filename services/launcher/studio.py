@@ -124,7 +124,7 @@ class Studio:
             self._services[bus.name].start()
         if self._ui:
             # The pages take longest to import, so they start before anybody has asked whether the bus is well.
-            self._services[plan.UI] = self._make(plan.pages(self._settings))
+            self._services[plan.UI] = self._make(plan.pages())
             self._services[plan.UI].start()
         if self._settings.load_defaults:
             self._defaults = self._make(plan.defaults())
