@@ -51,6 +51,7 @@ class Wanted:
     jobs: set[str] = field(default_factory=set)
     job_names: set[str] = field(default_factory=set)
     with_adapters_jobs: bool = False
+    with_datasets_prompts: bool = False
 
 
 Refer = Callable[[Wanted, Any, Any], None]
@@ -97,10 +98,11 @@ def _refer_fine_tuning(wanted: Wanted, _facts: object, command: ask.StartFineTun
     wanted.adapters.update(_given(command.adapter_name))
     wanted.job_names.update(_given(command.adapter_name))
     wanted.configs.update(_given(command.training_arguments, command.lora))
+    wanted.with_datasets_prompts = True
 
 
 def _refer_evaluation(wanted: Wanted, _facts: object, command: ask.StartEvaluationJob) -> None:
-    wanted.with_adapters_jobs = True
+    wanted.with_adapters_jobs = wanted.with_datasets_prompts = True
     wanted.configs.update(_given(command.generation))
     for combination in command.combinations:
         wanted.models.add(combination.base_model_id)
@@ -260,6 +262,11 @@ def load(connection: Connection, wanted: Wanted) -> Known:
     view = Known()
     _load(connection, view.datasets, tables.datasets, wanted.datasets, known.dataset_of)
     _load(connection, view.prompts, tables.prompts, wanted.prompts, known.prompt_of)
+    if wanted.with_datasets_prompts:
+        table = tables.prompts
+        of_datasets = select(table).where(table.c.dataset_id.in_(view.datasets.ids()))
+        for row in connection.execute(of_datasets).mappings():
+            view.put_prompt(known.prompt_of(dict(row)))
     for adapter_row in _rows(connection, tables.adapters, wanted.adapters):
         found = known.adapter_of(adapter_row)
         view.adapters.put(found)

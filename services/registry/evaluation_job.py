@@ -35,6 +35,7 @@ class _Contender:
     adapter: Adapter | None
     dataset: Dataset
     prompt: Prompt | None
+    only_prompt: Prompt | None
     trained: FineTuningRecipe | None
 
     @property
@@ -150,7 +151,7 @@ def _contender(
         )
     if model is None or dataset is None or len(problems) > before:
         return None
-    return _Contender(model, adapter, dataset, prompt, _recipe_of(known, adapter))
+    return _Contender(model, adapter, dataset, prompt, known.only_prompt(dataset), _recipe_of(known, adapter))
 
 
 def _recipe_of(known: Known, adapter: Adapter | None) -> FineTuningRecipe | None:
@@ -172,11 +173,13 @@ def _reference(contender: _Contender, contenders: Sequence[_Contender]) -> FineT
 def _choice(
     contender: _Contender, contenders: Sequence[_Contender], param: str, problems: list[Problem]
 ) -> PromptChoice | None:
-    """The prompt that was named, else the one of the training, else what the dataset itself suggests."""
+    """The prompt that was named, else the training's, else the dataset's only one, else what its columns suggest."""
     trained = _reference(contender, contenders)
     if contender.prompt is None and trained is not None:
         return PromptChoice(trained.dataset.format, trained.dataset.prompt, trained.dataset.prompt_id)
-    return recipe.choose_prompt(contender.dataset, contender.prompt, problems, f"{param}.prompt_id")
+    return recipe.choose_prompt(
+        contender.dataset, contender.prompt or contender.only_prompt, problems, f"{param}.prompt_id"
+    )
 
 
 def _sample(contender: _Contender, contenders: Sequence[_Contender], command: StartEvaluationJob) -> _Sample:

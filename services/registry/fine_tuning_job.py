@@ -64,7 +64,7 @@ def start(known: Known, asked: Asked, command: StartFineTuningJob) -> Decision:
         )
     choice = None
     if dataset and (prompt or not command.prompt_id):
-        choice = recipe.choose_prompt(dataset, prompt, problems)
+        choice = recipe.choose_prompt(dataset, prompt or known.only_prompt(dataset), problems)
     text_format = recipe.text_format_of(command.text_format, model, choice, problems) if model else None
     if model:
         problems += recipe.too_long(training.max_length, [model], "max_length")

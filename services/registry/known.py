@@ -94,6 +94,9 @@ class Shelf(Generic[Entity]):
     def get(self, reference: str) -> Entity | None:
         return self._by_id.get(reference) or self._by_name.get(reference.strip())
 
+    def ids(self) -> list[str]:
+        return list(self._by_id)
+
     def named(self, name: str) -> Entity | None:
         return self._by_name.get(name.strip())
 
@@ -110,6 +113,8 @@ class Known:
     jobs: dict[str, Job] = field(default_factory=dict)
     job_names: dict[str, str] = field(default_factory=dict)
     """Adapter name of a fine-tuning job -> its id; such a name is taken, whatever became of the job."""
+    prompts_of: dict[str, dict[str, Prompt]] = field(default_factory=dict)
+    """Dataset id -> its prompts by id, for the datasets that a batch starts jobs on."""
 
     def job(self, kind: str, reference: str) -> Job | None:
         """A job by id, or a fine-tuning job by its adapter's name."""
@@ -117,6 +122,17 @@ class Known:
         if found is None and kind == subjects.FINE_TUNING_JOB:
             found = self.jobs.get(self.job_names.get(reference.strip(), ""))
         return found if found is not None and found.kind == kind else None
+
+    def only_prompt(self, dataset: Dataset) -> Prompt | None:
+        """The prompt of a dataset of plain columns that has exactly one: who wrote it means it to be used."""
+        if dataset.format != "prompt":
+            return None
+        found = list(self.prompts_of.get(dataset.id, {}).values())
+        return found[0] if len(found) == 1 else None
+
+    def put_prompt(self, prompt: Prompt) -> None:
+        self.prompts.put(prompt)
+        self.prompts_of.setdefault(prompt.dataset_id, {})[prompt.id] = prompt
 
     def adapter_name_taken(self, name: str) -> str | None:
         """Who has this adapter name (in words), or None when it is free."""
@@ -141,7 +157,7 @@ class Known:
             case "AdapterAdded":
                 self.adapters.put(adapter_of({"id": event.entity_id, **data}))
             case "PromptAdded":
-                self.prompts.put(prompt_of({"id": event.entity_id, **data}))
+                self.put_prompt(prompt_of({"id": event.entity_id, **data}))
             case "ConfigAdded":
                 self.configs.put(config_of({"id": event.entity_id, **data}))
 

@@ -77,7 +77,7 @@ def config_layers(
 def choose_prompt(
     dataset: Dataset, prompt: Prompt | None, problems: list[Problem], param: str = "prompt_id"
 ) -> PromptChoice | None:
-    """The prompt that was named, else the rows' own shape, else templates made from the names of the columns."""
+    """The prompt that is meant, else the rows' own shape, else templates made from the names of the columns."""
     if prompt is not None:
         found = PromptTemplates(
             prompt_template=prompt.prompt_template,

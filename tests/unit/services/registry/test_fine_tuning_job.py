@@ -145,6 +145,18 @@ def test_a_named_prompt_is_used_and_recorded(ready: Any) -> None:
     assert ready.recipe(job)["sources"]["prompt"] == "command"
 
 
+def test_the_only_prompt_of_a_dataset_is_used_unasked_but_of_two_none(ready: Any) -> None:
+    texts = {"prompt_template": "{input} {completion}", "completion_template": "{answer}"}
+    first = ready.accept(ask.AddPrompt(name="a", dataset_id="faq", input_template="Q: {question}", **texts)).id
+    job = ready.accept(start(), Asked()).id
+    assert ready.recipe(job)["dataset"]["prompt_id"] == first
+    assert ready.recipe(job)["sources"]["prompt"] == "default"
+    ready.accept(ask.AddPrompt(name="b", dataset_id="faq", input_template="{question}?", **texts))
+    job = ready.accept(start(), Asked()).id
+    assert ready.recipe(job)["dataset"]["prompt_id"] is None
+    assert ready.recipe(job)["dataset"]["prompt"]["input_template"] == "{question}"
+
+
 def test_a_prompt_of_other_columns_is_refused(ready: Any, params: Any) -> None:
     ready.dataset("other", features=["text", "label"])
     ready.accept(
