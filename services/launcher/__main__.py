@@ -6,18 +6,20 @@ Where, is said by `TUNEBUS_HOME` and `TUNEBUS_UI_PORT` (or `--home` and `--ui-po
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.services.launcher.studio import Studio, Watcher
 from tunebus.services.launcher.supervisor import Service
 from tunebus.services.platform.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _COLOURS = {"ready": "green", "done": "green", "restarting": "yellow", "failing": "red", "failed": "red"}
 
@@ -28,8 +30,13 @@ class Printer(Watcher):
     def __init__(self, settings: Settings, *, machine: bool) -> None:
         self._settings = settings
         self._machine = machine
-        self._console = Console(stderr=True, highlight=False)
         self._said: dict[str, tuple[str, str | None]] = {}
+
+    @functools.cached_property
+    def _console(self) -> Console:
+        from rich.console import Console  # only now, when everything that takes longer has been started
+
+        return Console(stderr=True, highlight=False)
 
     def changed(self, service: Service) -> None:
         state = service.state
@@ -40,18 +47,18 @@ class Printer(Watcher):
             return
         self._said[service.name] = news
         colour = _COLOURS.get(state, "default")
-        why = f"  {escape(service.error)}" if service.error and state not in ("ready", "done") else ""
+        why = f"  {_plain(service.error)}" if service.error and state not in ("ready", "done") else ""
         self._console.print(f"  [{colour}]{state:<10}[/] {service.name}{why}", soft_wrap=True)
 
     def ready(self, document: Mapping[str, Any]) -> None:
         if self._machine:
             print(json.dumps(document), flush=True)
         elif document["ui_url"]:
-            self._console.print(f"\n[bold]Tunebus is up[/] on {escape(str(document['home']))}; Ctrl-C stops it.")
+            self._console.print(f"\n[bold]Tunebus is up[/] on {_plain(str(document['home']))}; Ctrl-C stops it.")
             print(document["ui_url"], flush=True)
         else:
             self._console.print(
-                f"\n[bold]Tunebus is up[/] on {escape(str(document['home']))}, without pages; Ctrl-C stops it."
+                f"\n[bold]Tunebus is up[/] on {_plain(str(document['home']))}, without pages; Ctrl-C stops it."
             )
 
     def stopping(self, signal_name: str | None) -> None:
@@ -79,17 +86,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _plain(text: str) -> str:
+    """Text that rich takes as it is."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
 def report(problem: Problem, *, machine: bool) -> int:
     """Say what went wrong, in the machine's form or a person's; returns the exit code."""
     if machine:
         print(json.dumps(problem.document()), file=sys.stderr, flush=True)
         return problem.exit_code
+    from rich.console import Console
+
     console = Console(stderr=True, highlight=False)
     for one in problem.details or [problem]:
         where = f"{one.param}: " if one.param else ""
-        console.print(f"[red]{escape(where + one.message)}[/]", soft_wrap=True)
+        console.print(f"[red]{_plain(where + one.message)}[/]", soft_wrap=True)
         if one.hint:
-            console.print(f"  {escape(one.hint)}", soft_wrap=True)
+            console.print(f"  {_plain(one.hint)}", soft_wrap=True)
     return problem.exit_code
 
 

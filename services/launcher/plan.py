@@ -10,7 +10,7 @@ from tunebus.services.launcher.supervisor import ServicePlan
 from tunebus.services.platform.settings import Settings
 
 NATS = "nats"
-REGISTRY = "registry"
+REGISTRY = "registry"  # nothing can do without it; any other may be late without holding up the rest
 RELAY = "relay"
 PROJECTOR = "projector"
 UI = "ui"
@@ -30,21 +30,23 @@ def workers(settings: Settings) -> list[str]:
     ]
 
 
-def services(settings: Settings) -> list[ServicePlan]:
+def services(settings: Settings, *, ui: bool) -> list[ServicePlan]:
     """Every process but nats-server and the pages. The registry makes the tables: whoever reads them waits for it.
 
-    Workers of one kind start one after the other, since they report their state in one file.
+    Beside pages, which a person waits for and which take a core for seconds to import, the others start one after the
+    other; without pages all at once, but for workers of one kind, which report their state in one file.
     """
-    plans = [
-        ServicePlan(REGISTRY, _module("tunebus.services.registry")),
-        ServicePlan(RELAY, _module("tunebus.services.registry.relay"), waits_for=REGISTRY),
-        ServicePlan(PROJECTOR, _module("tunebus.services.projector"), waits_for=REGISTRY),
-    ]
+    plans = [ServicePlan(REGISTRY, _module("tunebus.services.registry"))]
     previous = {"trainer": REGISTRY, "evaluator": REGISTRY}
-    for name in workers(settings):
-        kind = name.split("-")[0]
-        plans.append(ServicePlan(name, _module(f"tunebus.services.{kind}"), waits_for=previous[kind]))
-        previous[kind] = name
+    modules = {
+        RELAY: "registry.relay",
+        PROJECTOR: "projector",
+        **{name: name.split("-")[0] for name in workers(settings)},
+    }
+    for name, module in modules.items():
+        waits_for = plans[-1].name if ui else previous.get(module, REGISTRY)
+        plans.append(ServicePlan(name, _module(f"tunebus.services.{module}"), waits_for=waits_for))
+        previous[module] = name
     return plans
 
 
@@ -53,9 +55,10 @@ def pages() -> ServicePlan:
     return ServicePlan(UI, _module("tunebus.ui.web"))
 
 
-def defaults() -> ServicePlan:
-    """Loads what the studio ships with; runs beside everything else, so that nobody waits for it."""
-    return ServicePlan(DEFAULTS, _module("tunebus.services.launcher.defaults"), waits_for=REGISTRY, task=True)
+def defaults(settings: Settings, *, ui: bool) -> ServicePlan:
+    """Loads what the studio ships with, after everything else, so that nobody waits for it."""
+    last = services(settings, ui=ui)[-1].name
+    return ServicePlan(DEFAULTS, _module("tunebus.services.launcher.defaults"), waits_for=last, task=True)
 
 
 def stop_order(settings: Settings) -> list[list[str]]:

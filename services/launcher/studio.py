@@ -26,6 +26,7 @@ from tunebus.services.platform.settings import Settings
 
 STOP_SECONDS = 12.0
 BUS_SECONDS = 15.0
+PATIENCE_SECONDS = 5.0  # that a service which others start after may take
 _BUSY_TICK = 0.05
 _IDLE_TICK = 1.0
 _LOG_CHECK_SECONDS = 10.0
@@ -118,7 +119,7 @@ class Studio:
 
     def _start(self) -> None:
         bus = self._plan_bus() if self._settings.nats_url is None else None
-        for service_plan in [*([bus] if bus else []), *plan.services(self._settings)]:
+        for service_plan in [*([bus] if bus else []), *plan.services(self._settings, ui=self._ui)]:
             self._services[service_plan.name] = self._make(service_plan)
         if bus is not None:
             self._services[bus.name].start()
@@ -127,7 +128,7 @@ class Studio:
             self._services[plan.UI] = self._make(plan.pages())
             self._services[plan.UI].start()
         if self._settings.load_defaults:
-            self._defaults = self._make(plan.defaults())
+            self._defaults = self._make(plan.defaults(self._settings, ui=self._ui))
         self._write_run_file()
         self._await_bus()
 
@@ -187,8 +188,7 @@ class Studio:
         next_log_check = 0.0
         while not self._signals:
             for service in self._everything():
-                waits_for = self._services.get(service.plan.waits_for or "")
-                if service.state == "waiting" and (waits_for is None or waits_for.state == "ready"):
+                if service.state == "waiting" and self._may_start(service):
                     service.start()
                     self._watcher.changed(service)
             self._poll()
@@ -202,6 +202,13 @@ class Studio:
                 for service in self._everything():
                     service.keep_log_small()
             self._sleep(self._tick())
+
+    def _may_start(self, service: Service) -> bool:
+        first = self._services.get(service.plan.waits_for or "")
+        if first is None or first.state == "ready":
+            return True
+        late = first.state != "waiting" and first.uptime > PATIENCE_SECONDS
+        return late and first.name != plan.REGISTRY
 
     def _poll(self) -> None:
         for service in self._everything():

@@ -10,6 +10,7 @@ import sys
 from typing import Annotated
 
 import typer
+from tunebus.ui.cli.app import LAUNCHER
 from tunebus.ui.cli.call import Call, command
 
 worker = typer.Typer(no_args_is_help=True, help="Run a worker for a studio that is up here or elsewhere.")
@@ -37,7 +38,7 @@ def up(
     arguments = ["--no-ui"] if no_ui else []
     if ui_port is not None:
         arguments += ["--ui-port", str(ui_port)]
-    become(call, "tunebus.services.launcher", *arguments)
+    become(call, LAUNCHER, *arguments)
 
 
 def demo(

@@ -288,7 +288,7 @@ class TestWithoutAStudio:
 
 def test_the_command_line_starts_without_what_it_does_not_need() -> None:
     program = (
-        "import sys, tunebus.ui.cli.app as app; app.run(['train', 'start', '--help']);"
+        "import sys, tunebus.ui.cli.program as program; program.run(['train', 'start', '--help']);"
         "heavy = {'torch', 'gradio', 'sqlalchemy', 'faststream', 'nats', 'transformers', 'numpy'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

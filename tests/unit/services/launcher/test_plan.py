@@ -9,21 +9,28 @@ from tunebus.services.platform.settings import load_settings
 
 
 def test_each_worker_waits_for_the_one_whose_state_file_it_shares() -> None:
-    plans = {each.name: each for each in plan.services(load_settings({}, trainers=3, evaluators=1))}
-    assert plans["trainer"].waits_for == "registry"
+    plans = {each.name: each for each in plan.services(load_settings({}, trainers=3, evaluators=1), ui=False)}
+    assert plans["relay"].waits_for == plans["projector"].waits_for == "registry"
+    assert plans["trainer"].waits_for == plans["evaluator"].waits_for == "registry"
     assert plans["trainer-2"].waits_for == "trainer"
     assert plans["trainer-3"].waits_for == "trainer-2"
-    assert plans["evaluator"].waits_for == "registry"
+
+
+def test_beside_the_pages_one_starts_after_the_other() -> None:
+    settings = load_settings({}, trainers=2, evaluators=1)
+    plans = [*plan.services(settings, ui=True), plan.defaults(settings, ui=True)]
+    assert plans[0].waits_for is None
+    assert [each.waits_for for each in plans[1:]] == [each.name for each in plans[:-1]]
 
 
 def test_no_workers_are_started_where_none_are_wanted() -> None:
-    plans = plan.services(load_settings({}, trainers=0, evaluators=0))
+    plans = plan.services(load_settings({}, trainers=0, evaluators=0), ui=False)
     assert [each.name for each in plans] == ["registry", "relay", "projector"]
 
 
 def test_everything_that_starts_also_stops() -> None:
     settings = load_settings({}, trainers=2, evaluators=2)
-    started = {each.name for each in plan.services(settings)} | {"nats", "ui", "defaults"}
+    started = {each.name for each in plan.services(settings, ui=True)} | {"nats", "ui", "defaults"}
     order = plan.stop_order(settings)
     assert {name for group in order for name in group} == started
     assert order[-1] == ["nats"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tunebus.contracts.envelope import EventEnvelope, Outcome
 from tunebus.contracts.errors import Code, Problem, TunebusError, fail
-from tunebus.ui.cli import app, call
+from tunebus.ui.cli import call, program
 
 Answer = dict[str, Any] | TunebusError
 
@@ -85,7 +85,7 @@ def run(bus: FakeBus, capfd: pytest.CaptureFixture[str]) -> Run:
 
     def _run(*arguments: str) -> Ended:
         capfd.readouterr()
-        code = app.run(arguments)
+        code = program.run(arguments)
         out, err = capfd.readouterr()
         return Ended(code, out, err)
 
