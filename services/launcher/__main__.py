@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebus.contracts.errors import Code, Problem, TunebusError
-from tunebus.services.launcher.studio import Studio, Watcher
+from tunebus.services.launcher.app import Studio, Watcher
 from tunebus.services.launcher.supervisor import Service
 from tunebus.services.platform.settings import Settings, load_settings
 
