@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from tunebus.ui.web.markup import Markup, empty, join, tag
 
-WIDTH, HEIGHT = 640, 240
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 30
+WIDTH, HEIGHT = 500, 230
+LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 28
 HOVER_STRIPS = 160
 
 

@@ -35,8 +35,8 @@ METRICS = (
     Metric("loss", "Held-out loss", higher_is_better=False),
     Metric("perplexity", "Perplexity", higher_is_better=False),
     Metric("exact_match", "Exact match", higher_is_better=True, share=True),
-    Metric("rougeL", "ROUGE-L", higher_is_better=True, share=True),
-    Metric("bleu", "BLEU", higher_is_better=True),
+    Metric("rouge_l", "ROUGE-L", higher_is_better=True, share=True),
+    Metric("bleu", "BLEU", higher_is_better=True, share=True),
 )
 
 

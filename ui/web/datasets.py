@@ -153,6 +153,7 @@ def _preview(dataset: Document, seen: Document, prompt: str | None) -> Markup:
             (one["name"], one["nulls"], one["min_length"], one["mean_length"], one["max_length"])
             for one in seen["columns"]
         ],
+        kind="tb-columns",
     )
     heads = list(dict.fromkeys(name for row in seen["rows"] for name in row))
     rows = table(heads, [[_cell(row.get(name)) for name in heads] for row in seen["rows"]], kind="tb-wrap")

@@ -112,6 +112,8 @@ def _side_by_side(jobs: Sequence[Document]) -> Markup:
     for metric in METRICS:
         if any(metric.name in job["metrics"] for job in jobs):
             rows.append([metric.label, *(_figure(metric, job, jobs) for job in jobs)])
+    majority = next((m for job in jobs if (m := job["metrics"].get("majority_exact_match")) is not None), None)
+    scored = next((m for job in jobs if (m := job["metrics"].get("rows"))), None)
     warnings = dict.fromkeys(words for job in jobs for words in job["warnings"])
     return join(
         [
@@ -119,9 +121,19 @@ def _side_by_side(jobs: Sequence[Document]) -> Markup:
             tag("h1", "Side by side"),
             join(banner(words) for words in warnings),
             table(heads, rows, kind="tb-compare"),
+            _note(scored, majority),
             _bars(jobs),
         ]
     )
+
+
+def _note(scored: float | None, majority: float | None) -> Markup:
+    words = []
+    if scored:
+        words.append(f"{scored:.0f} held-out rows.")
+    if majority is not None:
+        words.append(f"Always giving the most frequent answer would match {100 * majority:.1f} % of them.")
+    return tag("p", " ".join(words), kind="tb-small") if words else Markup("")
 
 
 def _state(job: Document) -> Markup:
@@ -190,13 +202,13 @@ async def _answers(studio: Studio, jobs: Sequence[Document], rows: int) -> Marku
     if not done:
         return Markup("")
     found = [(await studio.over_bus("GetEvaluationRows", job_id=job["id"], limit=rows)) for job in done]
-    by_row = [{row["row"]: row for row in page["items"]} for page in found]
+    by_row = [{row["index"]: row for row in page["items"]} for page in found]
     known: dict[int, Document] = {}
     for answers in by_row:
         known = {**answers, **known}
     lines = [
         [
-            tag("div", row["question"], kind="tb-clip"),
+            tag("div", row["prompt"], kind="tb-clip"),
             row["reference"],
             *(_answer(answers.get(number)) for answers in by_row),
         ]
@@ -214,7 +226,7 @@ async def _answers(studio: Studio, jobs: Sequence[Document], rows: int) -> Marku
 def _answer(row: Document | None) -> Markup:
     if row is None:
         return text(None)
-    right = (row.get("metrics") or row).get("exact_match")
+    right = row.get("exact_match")
     kind = "" if right is None else "tb-right" if right else "tb-wrong"
     return tag("span", row["answer"], kind=kind)
 

@@ -51,7 +51,7 @@ def build(studio: Studio, blocks: Any) -> None:
     with gr.Row(elem_classes="tb-actions"):
         stop = gr.Button("Stop…", visible=False, elem_id="tb-stop", scale=0, min_width=120)
         compare = gr.Button(
-            "Evaluate against its base", variant="primary", visible=False, elem_id="tb-compare", scale=0, min_width=220
+            "Evaluate against its base", variant="primary", visible=False, elem_id="tb-compare", scale=0, min_width=270
         )
     with gr.Column(visible=False, elem_classes="tb-panel tb-confirm") as confirm:
         asked = html(elem_id="tb-stop-words")
@@ -209,7 +209,12 @@ def _figures(job: Document) -> Markup:
         ),
     ]
     tiles = [
-        tag("div", tag("span", name, kind="tb-small"), tag("span", value, kind="tb-figure"), kind="tb-fact")
+        tag(
+            "div",
+            tag("span", name, kind="tb-small"),
+            tag("span", value, kind="tb-figure"),
+            kind="tb-fact tb-wide" if name == "Adapter" else "tb-fact",
+        )
         for name, value in found
         if value is not None
     ]

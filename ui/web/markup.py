@@ -23,7 +23,7 @@ def text(value: object) -> Markup:
     """A value as people read it: escaped, a dash for nothing, few digits."""
     if isinstance(value, Markup):
         return value
-    if value is None or value == "":
+    if value is None:
         return Markup("–")
     if isinstance(value, bool):
         return Markup("yes" if value else "no")

@@ -127,11 +127,12 @@ def press(
 def at_load(blocks: Any, fill: Callable[[Arguments], Awaitable[Sequence[Any]]], outputs: Sequence[Any]) -> None:
     """Fill in a form once, when its page is opened."""
 
-    async def load(request: gr.Request) -> list[Any]:
+    async def load(request: gr.Request) -> Any:
         try:
-            return list(await fill(dict(request.query_params)))
+            updates = list(await fill(dict(request.query_params)))
         except TunebusError:
-            return [gr.skip() for _ in outputs]  # the page's own parts say what is wrong
+            updates = [gr.skip() for _ in outputs]  # the page's own parts say what is wrong
+        return updates if len(updates) > 1 else updates[0]
 
     blocks.load(load, None, list(outputs), **_QUIET)
 
@@ -146,11 +147,12 @@ def when_changed(
 ) -> None:
     """Adapt a form to what a person chose in it. `raw` as in `press`."""
 
-    async def changed(*values: Any) -> list[Any]:
+    async def changed(*values: Any) -> Any:
         try:
-            return list(await react(*values))
+            updates = list(await react(*values))
         except TunebusError:
-            return [gr.skip() for _ in outputs]
+            updates = [gr.skip() for _ in outputs]
+        return updates if len(updates) > 1 else updates[0]
 
     component.change(changed, list(inputs), list(outputs), preprocess=not raw, **_QUIET)
 

@@ -50,6 +50,7 @@ HEADERS = (
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
 _REPLACED = frozenset(name for name, _ in HEADERS)
+_FILES = ("/assets/", "/static/", "/tunebus/", "/favicon.ico", "/theme.css")
 
 
 class TooLarge(Exception):
@@ -80,23 +81,25 @@ class Guard:
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting its body and adding the headers to its answer."""
         seen = 0
-        answering = False
+        answering = over = False
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, over
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
                 if seen > self._limit:
+                    over = True
                     raise TooLarge
             return message
 
         async def secured(message: Message) -> None:
             nonlocal answering
+            if over and not answering:
+                return  # what an inner layer makes of the broken-off body is no answer
             if message["type"] == "http.response.start":
                 answering = True
-                kept = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in _REPLACED]
-                message = {**message, "headers": [*kept, *HEADERS]}
+                message = {**message, "headers": _headers(message.get("headers", ()), scope["path"])}
             await send(message)
 
         try:
@@ -104,6 +107,7 @@ class Guard:
         except TooLarge:
             if answering:
                 raise
+        if over and not answering:
             await _refuse(scope, send, 413, self._too_large())
 
     def _refused(self, scope: Scope) -> tuple[int, Problem] | None:
@@ -119,7 +123,7 @@ class Guard:
             )
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         origin = headers.get(b"origin")
-        if origin is not None and changes and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return 403, Problem(
                 code=Code.NOT_PERMITTED,
                 message=f"requests from {origin[:100]!r} are refused",
@@ -143,6 +147,19 @@ class Guard:
         )
 
 
+def _headers(given: Iterable[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
+    """An answer's headers with ours. Nothing is shared with other origins; only files may be kept by a browser."""
+    fixed = path.startswith(_FILES)
+    kept = [
+        (name, value)
+        for name, value in given
+        if name.lower() not in _REPLACED
+        and not name.lower().startswith(b"access-control-")
+        and (fixed or name.lower() != b"cache-control")
+    ]
+    return [*kept, *HEADERS, *(() if fixed else ((b"cache-control", b"no-store"),))]
+
+
 def _hostname(host: str) -> str:
     """The name in a `Host` header, without its port; empty when it is no host at all."""
     try:
@@ -156,6 +173,11 @@ async def _refuse(scope: Scope, send: Send, status: int, problem: Problem) -> No
         await send({"type": "websocket.close", "code": 1008})
         return
     body = json.dumps({"error": problem.document()}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *HEADERS]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *HEADERS,
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

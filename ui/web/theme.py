@@ -30,6 +30,7 @@ def theme() -> Any:
         body_background_fill_dark="*neutral_950",
         block_background_fill="white",
         block_background_fill_dark="*neutral_900",
+        color_accent="*primary_700",
         block_border_width="0px",
         block_border_width_dark="0px",
         block_shadow="none",

@@ -6,9 +6,14 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from tunebus.ui.web.security import HEADERS, Guard, Message, Receive, Scope, Send
 
 LIMIT = 1000
+LAX = [(b"x-frame-options", b"ALLOWALL"), (b"Access-Control-Allow-Origin", b"*"), (b"cache-control", b"max-age=9")]
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -19,7 +24,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         size += len(message.get("body", b""))
         if not message.get("more_body"):
             break
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-frame-options", b"ALLOWALL")]})
+    await send({"type": "http.response.start", "status": 200, "headers": LAX})
     await send({"type": "http.response.body", "body": str(size).encode()})
 
 
@@ -57,6 +62,18 @@ async def test_the_own_origin_can(browser: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.text) == (200, "3")
 
 
+async def test_another_origin_may_not_even_read(browser: httpx.AsyncClient) -> None:
+    assert (await browser.get("/", headers={"origin": "http://localhost:9999"})).status_code == 403
+    assert (await browser.options("/", headers={"origin": "http://localhost:9999"})).status_code == 403
+
+
+async def test_nothing_is_shared_with_other_origins_nor_kept(browser: httpx.AsyncClient) -> None:
+    answer = await browser.get("/")
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+    assert answer.headers.get_list("cache-control") == ["no-store"]
+    assert (await browser.get("/assets/index.js")).headers.get_list("cache-control") == ["max-age=9"]
+
+
 async def test_another_site_without_an_origin_is_told_by_fetch_metadata(browser: httpx.AsyncClient) -> None:
     assert (await browser.post("/", headers={"sec-fetch-site": "cross-site"})).status_code == 403
     assert (await browser.post("/", headers={"sec-fetch-site": "same-origin"})).status_code == 200
@@ -76,6 +93,23 @@ async def test_a_body_over_the_limit_is_refused_while_it_streams(browser: httpx.
 
     answer = await browser.post("/", content=endless())
     assert answer.status_code == 413
+
+
+async def test_an_inner_error_page_does_not_hide_the_refusal() -> None:
+    async def reads(request: Request) -> Response:
+        return Response(str(len(await request.body())))
+
+    inner = Starlette(routes=[Route("/", reads, methods=["POST"])])
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield bytes(100)
+
+    transport = httpx.ASGITransport(Guard(inner, body_limit=LIMIT))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.post("/", content=endless())
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "too_large"
 
 
 async def test_every_answer_carries_the_headers_once(browser: httpx.AsyncClient) -> None:
