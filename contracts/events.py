@@ -178,6 +178,15 @@ class AttemptFailed(_JobEvent):
     will_retry: bool = False
 
 
+# By these a program ends itself through a fault of its own: ILL ABRT BUS FPE SEGV. All others come from outside.
+FAULT_SIGNALS = frozenset({4, 6, 7, 8, 11})
+
+
+def uses_up_a_retry(cause: str, signal: int | None) -> bool:
+    """Whether a failed attempt was the job's own doing; losses of the infrastructure are free."""
+    return cause == "crashed" or (cause == "killed_by_signal" and signal in FAULT_SIGNALS)
+
+
 class StopRequested(_JobEvent):
     force: bool = False
 

@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunebus.contracts.events import RecordedEvent
+from tunebus.contracts.events import RecordedEvent, uses_up_a_retry
 from tunebus.projections.changes import Change, Insert, Update
 from tunebus.projections.tables import JOB_TABLES, job_attempts, job_checkpoints
-
-WORKER_SHUTDOWN = "worker_shutdown"
 
 
 def new_row(event: RecordedEvent) -> dict[str, Any]:
@@ -33,7 +31,6 @@ def new_row(event: RecordedEvent) -> dict[str, Any]:
         "attempts": 0,
         "crashes": 0,
         "priority": data.get("priority", 0),
-        "queued_position": None,
         "worker_id": None,
         "host": None,
         "stop": "none",
@@ -89,7 +86,6 @@ def _queued(event: RecordedEvent) -> list[Change]:
             state="queued",
             cause=event.data["cause"],
             attempts=event.data.get("attempts", 0),
-            queued_position=event.position,
             queued_at=event.recorded_at,
             worker_id=None,
             host=None,
@@ -199,7 +195,7 @@ def _attempt_failed(event: RecordedEvent) -> list[Change]:
         worker_id=None,
         host=None,
     )
-    if data["cause"] != WORKER_SHUTDOWN:
+    if uses_up_a_retry(data["cause"], data.get("signal")):
         job = replace(job, adds={"crashes": 1})
     return [
         job,

@@ -258,7 +258,7 @@ def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
     }
     parts: dict[str, Callable[[Table], tuple[ColumnElement[bool], ColumnElement[Any]]]] = {
         "running": lambda t: (t.c.state.in_(("starting", "running", "stopping")), t.c.position.desc()),
-        "waiting": lambda t: (t.c.state.in_(("queued", "held", "interrupted")), t.c.queued_position),
+        "waiting": lambda t: (t.c.state.in_(("queued", "held", "interrupted")), t.c.position),
         "failed": lambda t: (t.c.state == "failed", t.c.finished_at.desc()),
         "recent": lambda t: (t.c.state.in_(ENDED_STATES), t.c.finished_at.desc()),
     }
@@ -377,7 +377,7 @@ def _jobs(
         ahead = 0
         if document["state"] == "queued":
             before = (table.c.priority > document["priority"]) | (
-                (table.c.priority == document["priority"]) & (table.c.queued_position < document["queued_position"])
+                (table.c.priority == document["priority"]) & (table.c.position < document["position"])
             )
             ahead = (
                 connection.scalar(select(func.count()).select_from(table).where(table.c.state == "queued", before)) or 0

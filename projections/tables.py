@@ -58,7 +58,7 @@ def _named() -> tuple[Column[Any], ...]:
 
 
 def _job(table: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
-    """Columns of every kind of job. `position` orders lists, `queued_position` is the newest queueing."""
+    """Columns of every kind of job. `position` orders lists and the queue."""
     return (
         Column("id", Text, nullable=False),
         PrimaryKeyConstraint("id", name=f"pk_{table}"),
@@ -72,7 +72,6 @@ def _job(table: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
         Column("attempts", Integer, nullable=False),
         Column("crashes", Integer, nullable=False),
         Column("priority", Integer, nullable=False),
-        Column("queued_position", BigInteger),
         Column("worker_id", Text),
         Column("host", Text),
         Column("stop", Text, nullable=False),

@@ -24,6 +24,7 @@ from tunebus.contracts.events import (
     JobStopped,
     RecordedEvent,
     StopRequested,
+    uses_up_a_retry,
 )
 from tunebus.contracts.recipes import Checkpoint
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent, Rejected
@@ -52,8 +53,6 @@ HINTS = {
     "disk_full": "free space where the artifacts are kept, then start the job again",
     "nan_loss": "lower the learning rate, or look for broken rows",
 }
-# Signals by which a program ends itself through a fault of its own; all others come from outside.
-FAULT_SIGNALS = frozenset({4, 6, 7, 8, 11})  # ILL ABRT BUS FPE SEGV
 # A job that takes its worker down every time before the first new checkpoint would otherwise be tried for ever.
 MAX_LOSSES_WITHOUT_PROGRESS = 20
 
@@ -107,7 +106,7 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
         case "AttemptLost":
             return replace(job, state=State.INTERRUPTED, worker_id=None, losses=job.losses + 1)
         case "AttemptFailed":
-            crash = _is_crash(data["cause"], data.get("signal"))
+            crash = uses_up_a_retry(data["cause"], data.get("signal"))
             return replace(
                 job,
                 state=State.INTERRUPTED,
@@ -210,7 +209,7 @@ def outside_attempt(job: Job, attempt: int, uri: str, param: str) -> Problem | N
 def fail_attempt(job: Job, command: FailAttempt, *, max_crash_retries: int) -> Decision:
     """Losses that are nobody's fault are free, crashes use up the retries, certain failures end the job at once."""
     hint = command.hint or HINTS.get(command.cause)
-    crash = _is_crash(command.cause, command.signal)
+    crash = uses_up_a_retry(command.cause, command.signal)
     lost_too_often = not crash and job.losses + 1 >= MAX_LOSSES_WITHOUT_PROGRESS
     final = command.cause in FINAL_CAUSES or (crash and job.crashes + 1 > max_crash_retries) or lost_too_often
     retry = not final and job.stop is None
@@ -270,10 +269,6 @@ def lose_attempt(job: Job | None, attempt: int) -> Accepted:
 def queued(kind: str, job_id: str) -> NewEvent:
     """The first doorbell of a new job."""
     return happened(kind, job_id, JobQueued(cause="submitted"))
-
-
-def _is_crash(cause: str, signal: int | None) -> bool:
-    return cause == "crashed" or (cause == "killed_by_signal" and signal in FAULT_SIGNALS)
 
 
 def _cause_of_requeue(cause: str) -> str:

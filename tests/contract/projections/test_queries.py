@@ -246,9 +246,7 @@ def test_a_waiting_job_says_why(studio: Engine) -> None:
         ids = list(connection.scalars(select(table.c.id).order_by(table.c.position).limit(3)))
         queued = {"state": "queued", "num_gpu": 0, "num_cpu": None, "num_memory": None, "priority": 0}
         connection.execute(table.update().values(state="stopped"))
-        for number, job_id in enumerate(ids):
-            values = queued | {"queued_position": number}
-            connection.execute(table.update().where(table.c.id == job_id).values(values))
+        connection.execute(table.update().where(table.c.id.in_(ids)).values(queued))
     assert set(reasons().values()) == {"no trainer is running"}
 
     with database.write(studio) as connection:
