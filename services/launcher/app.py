@@ -24,7 +24,7 @@ from tunebus.services.platform.home import Home, HomeLock
 from tunebus.services.platform.server import NatsServer, read_or_make_password
 from tunebus.services.platform.settings import Settings
 
-STOP_SECONDS = 12.0
+STOP_SECONDS = 32.0  # half of it for the workers: a child's last checkpoint, then its reports
 BUS_SECONDS = 15.0
 PATIENCE_SECONDS = 5.0  # that a service which others start after may take
 _BUSY_TICK = 0.05

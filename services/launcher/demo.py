@@ -29,7 +29,7 @@ from tunebus.services.platform.home import STARTER_PACK, Home
 from tunebus.services.platform.process import die_with_parent
 
 START_SECONDS = 90.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 45.0
 _COMMAND_LINE = (sys.executable, "-m", "tunebus.ui.cli.app")
 
 

@@ -34,19 +34,18 @@ def services(settings: Settings, *, ui: bool) -> list[ServicePlan]:
     """Every process but nats-server and the pages. The registry makes the tables: whoever reads them waits for it.
 
     Beside pages, which a person waits for and which take a core for seconds to import, the others start one after the
-    other; without pages all at once, but for workers of one kind, which report their state in one file.
+    other; without pages all at once.
     """
-    plans = [ServicePlan(REGISTRY, _module("tunebus.services.registry"))]
-    previous = {"trainer": REGISTRY, "evaluator": REGISTRY}
-    modules = {
-        RELAY: "registry.relay",
-        PROJECTOR: "projector",
-        **{name: name.split("-")[0] for name in workers(settings)},
+    commands = {
+        REGISTRY: _module("tunebus.services.registry"),
+        RELAY: _module("tunebus.services.registry.relay"),
+        PROJECTOR: _module("tunebus.services.projector"),
+        **{name: (*_module(f"tunebus.services.{name.split('-')[0]}"), "--name", name) for name in workers(settings)},
     }
-    for name, module in modules.items():
-        waits_for = plans[-1].name if ui else previous.get(module, REGISTRY)
-        plans.append(ServicePlan(name, _module(f"tunebus.services.{module}"), waits_for=waits_for))
-        previous[module] = name
+    plans: list[ServicePlan] = []
+    for name, command in commands.items():
+        after = None if not plans else plans[-1].name if ui else REGISTRY
+        plans.append(ServicePlan(name, command, waits_for=after))
     return plans
 
 

@@ -1,44 +1,9 @@
-"""The projector's process: `python -m tunebus.services.projector`. It is the only writer of the telemetry tables."""
+"""`python -m tunebus.services.projector`: the projector's process."""
 
 from __future__ import annotations
 
-import asyncio
-
-from tunebus.services.platform import database, topology
-from tunebus.services.platform.connection import connect
-from tunebus.services.platform.process import Service, run
-from tunebus.services.platform.pull import StandingPull
-from tunebus.services.platform.worker.calls import Registry
-from tunebus.services.projector.ingestion import Ingestion
-from tunebus.services.projector.store import Store
-
-NAME = "projector"
-
-
-async def project(service: Service) -> None:
-    """Ingest telemetry until told to stop."""
-    settings = service.settings
-    service.home.create()
-    engine = database.open_engine(settings.telemetry_url, synchronous="NORMAL")
-    store = Store(engine)
-    store.create()
-    client = await connect(settings, NAME)
-    try:
-        subjects = settings.subjects
-        await topology.require(client, subjects)
-        pull = StandingPull(client, subjects.telemetry_stream, topology.PROJECTOR)
-        ingestion = Ingestion(pull, store, Registry(client, subjects).record_dead_letter)
-        running = asyncio.create_task(ingestion.run(), name="ingestion")
-        stopping = asyncio.create_task(service.stop.wait(), name="stop")
-        service.ready()
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        await ingestion.stop()
-        await running
-    finally:
-        await client.close()
-        engine.dispose()
-
+from tunebus.services.platform.process import run
+from tunebus.services.projector.app import NAME, main
 
 if __name__ == "__main__":
-    run(NAME, project)
+    run(NAME, main)

@@ -8,12 +8,12 @@ from tunebus.services.launcher import plan
 from tunebus.services.platform.settings import load_settings
 
 
-def test_each_worker_waits_for_the_one_whose_state_file_it_shares() -> None:
+def test_without_pages_all_wait_for_the_registry_alone_and_workers_know_their_names() -> None:
     plans = {each.name: each for each in plan.services(load_settings({}, trainers=3, evaluators=1), ui=False)}
     assert plans["relay"].waits_for == plans["projector"].waits_for == "registry"
     assert plans["trainer"].waits_for == plans["evaluator"].waits_for == "registry"
-    assert plans["trainer-2"].waits_for == "trainer"
-    assert plans["trainer-3"].waits_for == "trainer-2"
+    assert plans["trainer-2"].waits_for == plans["trainer-3"].waits_for == "registry"
+    assert plans["trainer-3"].argv[-3:] == ("tunebus.services.trainer", "--name", "trainer-3")
 
 
 def test_beside_the_pages_one_starts_after_the_other() -> None:
