@@ -28,6 +28,7 @@ def build(studio: Studio, port: int) -> Application:
         path="/",
         server_name=settings.ui_host,
         server_port=port,
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         allowed_paths=[],
         favicon_path=str(STATIC / "favicon.svg"),
         show_error=False,

@@ -135,7 +135,8 @@ def _list(found: Sequence[Document], current: str | None) -> Markup:
         for one in reversed(found)
     ]
     heads = ["Name", "Type", "Rows", "Size", "Columns", "Added", ""]
-    return section("All datasets" if current else "", table(heads, rows)) if current else table(heads, rows)
+    found_table = table(heads, rows, kind="tb-stack")
+    return section("All datasets", found_table) if current else found_table
 
 
 def _preview(dataset: Document, seen: Document, prompt: str | None) -> Markup:

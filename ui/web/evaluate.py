@@ -247,7 +247,8 @@ def _list(jobs: Sequence[Document], current: str) -> Markup:
             (states, link(names, "/evaluate", id=parent), group[0]["dataset_name"], ago(group[0]["created_at"], now))
         )
     return section(
-        "Other comparisons" if current else "Comparisons", table(["State", "Compared", "Dataset", "When"], rows)
+        "Other comparisons" if current else "Comparisons",
+        table(["State", "Compared", "Dataset", "When"], rows, kind="tb-stack"),
     )
 
 

@@ -144,7 +144,7 @@ def _listed(title: str, jobs: Sequence[Document], why: str) -> Markup:
     if not jobs:
         return Markup("")
     rows = [(badge(job["state"]), job_link(job), _KINDS[job["kind"]], reason(job)) for job in jobs]
-    return section(title, table(["State", "Job", "Kind", why], rows))
+    return section(title, table(["State", "Job", "Kind", why], rows, kind="tb-stack"))
 
 
 def _failed(jobs: Sequence[Document]) -> Markup:
@@ -152,7 +152,7 @@ def _failed(jobs: Sequence[Document]) -> Markup:
         return Markup("")
     now = utc_now()
     rows = [(job_link(job), job["cause"].replace("_", " "), reason(job), ago(job["finished_at"], now)) for job in jobs]
-    return section("Failed", table(["Job", "Cause", "What happened", "When"], rows))
+    return section("Failed", table(["Job", "Cause", "What happened", "When"], rows, kind="tb-stack"))
 
 
 def _recent(jobs: Sequence[Document]) -> Markup:
@@ -163,7 +163,7 @@ def _recent(jobs: Sequence[Document]) -> Markup:
         (badge(job["state"]), job_link(job), _KINDS[job["kind"]], result_of(job), ago(job["finished_at"], now))
         for job in jobs[:10]
     ]
-    return section("Recent results", table(["State", "Job", "Kind", "Result", "When"], rows))
+    return section("Recent results", table(["State", "Job", "Kind", "Result", "When"], rows, kind="tb-stack"))
 
 
 def result_of(job: Document) -> Markup:

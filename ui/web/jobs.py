@@ -167,7 +167,9 @@ async def _all(studio: Studio) -> Markup:
         )
         for job in jobs
     ]
-    return join([tag("h1", "Jobs"), table(["State", "Job", "Kind", "Progress or result", "Asked for"], rows)])
+    return join(
+        [tag("h1", "Jobs"), table(["State", "Job", "Kind", "Progress or result", "Asked for"], rows, kind="tb-stack")]
+    )
 
 
 def _head(job: Document) -> Markup:
