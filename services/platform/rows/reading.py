@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -265,6 +264,8 @@ class _Source:
                     bad_bytes[number] = f"longer than {MAX_LINE_BYTES} bytes"
                     yield "\n"
                     continue
+                if b"\0" in line:
+                    bad_bytes[number] = "a text holds the NUL character"
                 try:
                     yield line.decode("utf-8")
                 except UnicodeDecodeError as error:
@@ -376,32 +377,12 @@ def _is_part(value: object) -> bool:
 
 
 def _object(place: str, value: object) -> _Item:
-    """The value as a row: an object with named columns and values that can be written as UTF-8 JSON."""
+    """The value as a row: an object with named columns."""
     if not isinstance(value, dict):
         return _Item(place, error=f"{_kind_of(value)}, not an object")
-    for name, content in value.items():
-        if not name.strip():
-            return _Item(place, error="blank column name")
-        wrong = _unusable(name) or _unusable(content)
-        if wrong:
-            return _Item(place, error=f"column {name!r}: {wrong}")
+    if not all(name.strip() for name in value):
+        return _Item(place, error="blank column name")
     return _Item(place, row=value)
-
-
-def _unusable(value: object) -> str | None:
-    """Python's parser lets two things pass that are neither text nor numbers to anyone else."""
-    if isinstance(value, str):
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                return "half of a surrogate pair, which is no character"
-    elif isinstance(value, float):
-        return None if math.isfinite(value) else "a number too large to be read"
-    elif isinstance(value, list | dict):
-        parts = value if isinstance(value, list) else [*value.keys(), *value.values()]
-        return next((wrong for part in parts if (wrong := _unusable(part))), None)
-    return None
 
 
 def _kind_of(value: object) -> str:

@@ -52,7 +52,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         trl's fused head has no CPU kernel: it runs the head for every position, computes it again for the gradient, and
         measures entropy and accuracy on the way. On a CPU ours takes half the time or less.
         """
-        if self.args.device.type != "cpu" or return_outputs:
+        if self.args.device.type != "cpu" or return_outputs or self.aux_loss_enabled:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if self._fused is None:
             self._fused = self._can_fuse(model, inputs)
@@ -65,15 +65,19 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         may scale or cap its logits in ways that no attribute tells.
         """
         head = self._base.get_output_embeddings()
-        if type(head) is not torch.nn.Linear or head.weight.requires_grad or not hasattr(self._base, "get_decoder"):
+        if type(head) is not torch.nn.Linear or any(part.requires_grad for part in head.parameters()):
             return False
         training, state = self.model.training, torch.get_rng_state()
         self.model.eval()
-        with torch.no_grad():
-            fused, count = self._fused_loss(inputs)
-            plain, _ = self._plain_loss(model, inputs)
-        self.model.train(training)
-        torch.set_rng_state(state)
+        try:
+            with torch.no_grad():
+                fused, count = self._fused_loss(inputs)
+                plain, _ = self._plain_loss(model, inputs)
+        except (AttributeError, TypeError):  # a body that is called in another way
+            return False
+        finally:
+            self.model.train(training)
+            torch.set_rng_state(state)
         return bool(count) and bool(torch.isclose(fused / count, plain / count, rtol=2e-3, atol=2e-3))
 
     def _fused_loss(self, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -54,6 +54,7 @@ def train(attempt: Attempt) -> Ending:
     test_rows = encode(
         encoder, rows, split.test, lambda done: attempt.progress("preparing", len(split.train) + done, total)
     )
+    del rows
     attempt.progress("preparing", total, total)
     length = longest_allowed(
         recipe.training_arguments.max_length,

@@ -31,7 +31,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         self._versions = versions
         self._ends: deque[tuple[int, float]] = deque(maxlen=_WINDOW_STEPS)
         self._last_save = self._last_said = time.monotonic()
-        self._paused = 0.0
+        self._began = 0.0
         self.last: dict[str, float] = {}
         self.eval_losses: dict[int, float] = {}
         self.step_seconds = 0.0

@@ -29,6 +29,8 @@ from tunebus.services.trainer.recipes import lora
 from tests.fixtures.children import Child, dataset_source, evaluation_recipe, training_recipe, write_job
 from tests.fixtures.tiny_models import make_model
 
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of the libraries, about their own names
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:

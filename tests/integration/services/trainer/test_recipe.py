@@ -21,6 +21,8 @@ from tunebus.services.trainer.run import train
 from tests.fixtures.children import dataset_source, records, training_recipe, write_job
 from tests.fixtures.tiny_models import PLAIN_TEMPLATE, make_model, make_tokenizer
 
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of the libraries, about their own names
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:

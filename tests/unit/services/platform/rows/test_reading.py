@@ -14,6 +14,8 @@ from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.services.platform.rows import reading
 from tunebus.services.platform.rows.reading import inspect, read_rows
 
+characters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+names = st.text(characters, min_size=1).filter(str.strip)
 CHAT = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
 
 
@@ -71,6 +73,7 @@ class TestCsv:
             ('q,a\n1,2\n3,"open\n', "line 3: not CSV"),
             (b"q,a\n1,2\n\xff,4\n", "line 3: not UTF-8: bad byte at offset 0"),
             (b"\xff\xfeq\x00", "not UTF-8"),
+            (b"q,a\n1,\x00\n", "line 2: a text holds the NUL character"),
         ],
     )
     def test_refused_in_words(self, tmp_path: Path, body: str | bytes, words: str) -> None:
@@ -113,7 +116,8 @@ class TestJson:
             ("[{}]", "has rows but no columns"),
             ('[{"a": 1},]', "not JSON"),
             ('{"a": NaN}', "NaN is no JSON number"),
-            ('{"a": 1e999}', "a number too large"),
+            ('{"a": 1e999}', "beyond every JSON reader's range"),
+            ('{"a": "\\u0000"}', "the NUL character"),
             ('{"a": 1, "a": 2}', "duplicate key 'a'"),
             ('{" ": 1}', "blank column name"),
             ('{"a": {"b": "\\ud800"}}', "surrogate"),
@@ -169,9 +173,7 @@ class TestJsonl:
 
     @given(
         st.lists(
-            st.dictionaries(
-                st.text(min_size=1).filter(str.strip), st.text() | st.integers() | st.none(), min_size=1, max_size=4
-            ),
+            st.dictionaries(names, st.text(characters) | st.integers() | st.none(), min_size=1, max_size=4),
             min_size=1,
             max_size=8,
         )
