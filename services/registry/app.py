@@ -23,7 +23,7 @@ from tunebus.services.platform.connection import BusClient, connect
 from tunebus.services.platform.decisions import PreparedCommand
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.ledger import Ledger
-from tunebus.services.platform.process import Service
+from tunebus.services.platform.process import Service, end_tasks
 from tunebus.services.platform.settings import Settings
 from tunebus.services.registry.advisories import Advisories, resend
 from tunebus.services.registry.children import PreparePool
@@ -174,6 +174,4 @@ async def main(service: Service) -> None:
             if serving.done():
                 await serving
         finally:
-            stopping.cancel()
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
+            await end_tasks(stopping, serving)

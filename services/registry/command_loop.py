@@ -27,6 +27,7 @@ from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import database, deadletters, delivery, topology
 from tunebus.services.platform.decisions import PreparedCommand
 from tunebus.services.platform.ledger import Ledger
+from tunebus.services.platform.process import end_tasks
 from tunebus.services.platform.publish import reply_subject
 from tunebus.services.platform.pull import StandingPull
 from tunebus.services.registry.intake import receive
@@ -100,18 +101,14 @@ class CommandLoop:
                 # with the server there, where no delivery is used up.
                 trouble = await deciding
                 if trouble.problem.code != Code.DISK_FULL:
-                    taking.cancel()
-                    await asyncio.gather(taking, return_exceptions=True)
+                    await end_tasks(taking)
                     await self._pull.pause()
                 await self._wait_for_database(trouble)
                 if taking.done() and taking.cancelled():
                     taking = asyncio.create_task(self._take_all(), name="take commands")
                 deciding = asyncio.create_task(self._decide_waiting(), name="decide commands")
         finally:
-            tasks = (taking, deciding, *others, *self._preparing)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(taking, deciding, *others, *self._preparing)
 
     async def close(self) -> None:
         """Give back what was not decided, for whoever comes next."""
