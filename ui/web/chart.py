@@ -38,7 +38,7 @@ def line_chart(
     if not drawn:
         return tag("figure", tag("figcaption", title), empty("no point yet"), kind="tb-chart")
     values = [value for one in drawn for _, value in one.points() if value is not None]
-    first = min(one.steps[0] for one in drawn)
+    first = min(0, *(one.steps[0] for one in drawn))
     last = max([last_step or 0, *(one.steps[-1] for one in drawn), first + 1])
     low, high = _range(values)
     frame = _Frame(first, last, low, high)

@@ -169,6 +169,8 @@ def _recent(jobs: Sequence[Document]) -> Markup:
 def result_of(job: Document) -> Markup:
     """The few figures that say what a job came to."""
     metrics = job.get("metrics") or {}
+    if job["state"] == "stopped":
+        return text(f"at step {job['step']}" if job["step"] else "")
     if job["kind"] == "evaluation_job":
         wanted = (("loss", "loss"), ("exact_match", "exact match"))
     else:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from tunebus.contracts.errors import Problem
 
 ACTIVE = ("starting", "running", "stopping")
+BEFORE_STEPS = ("loading", "preparing")
 
 
 class Markup(str):
@@ -74,11 +75,16 @@ def progress(job: Mapping[str, Any]) -> Markup:
     """Step of total as a bar, with phase, rate and time left."""
     state = job["progress"] or {}
     step, total = state.get("step") or 0, state.get("total") or 0
+    phase = str(state.get("phase") or "")
+    if phase in BEFORE_STEPS:  # counts rows or files, not steps
+        words = [f"{phase} {step} of {total}" if total > 1 else phase]
+        step = total = 0
+    else:
+        words = [f"{step} of {total}" if total else job["state"]]
+        if job["state"] in ACTIVE and phase not in ("", words[0]):
+            words.append(phase)
     share = 100 * min(1.0, step / total) if total else 0.0
-    words = [f"{step} of {total}" if total else "preparing"]
     if job["state"] in ACTIVE:
-        if state.get("phase"):
-            words.append(str(state["phase"]))
         if state.get("rate"):
             words.append(f"{state['rate']:.2f} steps/s")
         if state.get("eta") is not None:

@@ -72,10 +72,10 @@ def follow(studio: Studio, blocks: Any, read: Reader, parts: Mapping[str, Any]) 
     those parts it has news of. Only values that differ from what the browser shows travel to it.
     """
     warning = html(elem_id="tb-warning")
-    memory = gr.State({})
+    state = gr.State({"memory": {}, "marks": {}})
 
-    async def refresh(known: Memory, request: gr.Request) -> list[Any]:
-        remembered = dict(known)
+    async def refresh(known: dict[str, Memory], request: gr.Request) -> list[Any]:
+        remembered, marks = dict(known["memory"]), dict(known["marks"])
         shown: dict[str, Any] = {}
         words = studio.warnings()
         try:
@@ -86,12 +86,13 @@ def follow(studio: Studio, blocks: Any, read: Reader, parts: Mapping[str, Any]) 
             _log.exception("a page could not be read")
             words.append("This page met a defect; the studio's log holds the details.")
         shown["tb-warning"] = join(banner(one) for one in dict.fromkeys(words))
-        updates = [_news(remembered, name, shown) for name in ("tb-warning", *parts)]
-        return [gr.skip() if remembered == known else remembered, *updates]
+        updates = [_news(marks, name, shown) for name in ("tb-warning", *parts)]
+        now = {"memory": remembered, "marks": marks}
+        return [gr.skip() if now == known else now, *updates]
 
-    outputs = [memory, warning, *parts.values()]
-    blocks.load(refresh, memory, outputs, **_QUIET)
-    gr.Timer(TICK_SECONDS).tick(refresh, memory, outputs, trigger_mode="once", **_QUIET)
+    outputs = [state, warning, *parts.values()]
+    blocks.load(refresh, state, outputs, **_QUIET)
+    gr.Timer(TICK_SECONDS).tick(refresh, state, outputs, trigger_mode="once", **_QUIET)
 
 
 def press(
@@ -157,14 +158,14 @@ def when_changed(
     component.change(changed, list(inputs), list(outputs), preprocess=not raw, **_QUIET)
 
 
-def _news(remembered: Memory, name: str, shown: Mapping[str, Any]) -> Any:
-    """A part's value when the browser does not show it yet."""
+def _news(marks: Memory, name: str, shown: Mapping[str, Any]) -> Any:
+    """A part's value when the browser does not show it yet; `marks` are fingerprints of what it shows."""
     if name not in shown:
         return gr.skip()
     mark = digest(shown[name])
-    if remembered.get(name) == mark:
+    if marks.get(name) == mark:
         return gr.skip()
-    remembered[name] = mark
+    marks[name] = mark
     return shown[name]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.fixtures.browser import Browsing
 from tests.fixtures.studio import Studio, eventually
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 TRAINING_SECONDS = 600.0
 
@@ -21,7 +23,7 @@ def state(page: Page) -> str:
 
 
 def step(page: Page) -> int:
-    found = re.search(r"(\d+) of \d+", page.locator("#tb-job").inner_text())
+    found = re.search(r"^(\d+) of \d+", page.locator("#tb-job").inner_text(), re.MULTILINE)
     return int(found[1]) if found else 0
 
 
@@ -35,7 +37,15 @@ def points(page: Page) -> int:
 
 def reach(page: Page, wanted: int, deadline: float = TRAINING_SECONDS) -> int:
     page.locator("#tb-job .tb-badge").first.wait_for()
-    return eventually(lambda: step(page) if step(page) >= wanted else None, f"step {wanted} is shown", deadline, 0.2)
+
+    def probe() -> int | None:
+        if state(page) == "failed":
+            pytest.fail(page.locator("#tb-job").inner_text())
+        warning = page.locator("#tb-warning")
+        assert "defect" not in (warning.text_content() or "")
+        return found if (found := step(page)) >= wanted else None
+
+    return eventually(probe, f"step {wanted} is shown", deadline, 0.2)
 
 
 def expect_state(page: Page, wanted: str, deadline: float) -> None:
@@ -94,9 +104,28 @@ def test_stop_now_and_a_change_of_mind(browsing: Browsing, served: Studio) -> No
     page.locator("#tb-stop").click()
     page.locator("#tb-keep").click()
     expect(page.locator("#tb-stop-now")).to_be_hidden()
-    page.locator("#tb-stop").click()
-    page.locator("#tb-stop-now").click()
-    expect_state(page, "stopped", 60)
+    queued = start_long_job(served, adapter_name="next-in-line")
+    home = browsing.open("/")
+    expect(home.locator("#tb-waiting tr", has_text="next-in-line")).to_contain_text("waiting for a free trainer")
+    waiting = browsing.open(f"/jobs?id={queued}")
+    expect(waiting.locator("#tb-job [role=status]")).to_contain_text("Waiting for a free trainer")
+    for one in (waiting, page):
+        one.locator("#tb-stop").click()
+        one.locator("#tb-stop-now").click()
+        expect_state(one, "stopped", 60)
+
+
+def test_a_failed_job_says_why_and_what_to_do(browsing: Browsing, served: Studio) -> None:
+    job = start_long_job(served, adapter_name="hopeless", lora={"target_modules": ["no_such_layer"]})
+    page = browsing.open(f"/jobs?id={job}")
+    page.locator("#tb-job .tb-badge").wait_for()
+    expect_state(page, "failed", 90)
+    cause = page.locator("#tb-job .tb-banner-error")
+    expect(cause).to_contain_text("Bad configuration")
+    expect(cause).to_contain_text("no_such_layer")
+    home = browsing.open("/")
+    expect(home.locator("#tb-failed tr", has_text="hopeless")).to_contain_text("no_such_layer")
+    expect(home.locator("#tb-failed")).not_to_contain_text("Traceback")
 
 
 def test_the_big_button_leads_to_an_adapter_that_beats_its_base(browsing: Browsing, served: Studio) -> None:
@@ -152,3 +181,17 @@ def test_the_big_button_leads_to_an_adapter_that_beats_its_base(browsing: Browsi
 def test_an_unknown_job_says_so(browsing: Browsing) -> None:
     page = browsing.open("/jobs?id=no-such-job")
     expect(page.locator("#tb-warning")).to_contain_text("no-such-job")
+
+
+def test_a_page_outlives_the_process_that_served_it(browsing: Browsing, served: Studio) -> None:
+    page = browsing.open("/jobs")
+    page.evaluate("window.servedBefore = true")
+    before = served.pid("ui")
+    browsing.expected += ["ERR_CONNECTION", "ERR_INCOMPLETE", "ERR_EMPTY_RESPONSE", "Failed to fetch", "NetworkError"]
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: served.pid("ui") not in (0, before) and served.is_ready("ui"), "the pages are back", 60)
+    page.wait_for_function("() => !window.servedBefore")
+    expect(page.locator("#tb-jobs h1")).to_be_visible()
+    expect(page.get_by_text("Connection to the server was lost")).to_have_count(0)
+    home = browsing.open("/")
+    expect(home.locator("#tb-counts")).to_contain_text("Datasets")

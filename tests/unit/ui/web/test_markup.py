@@ -96,8 +96,17 @@ def test_progress_says_step_rate_and_time_left_while_it_runs() -> None:
     assert "left" not in ended
 
 
-def test_progress_of_a_job_without_any_is_no_error() -> None:
-    assert "preparing" in progress(job(progress=None))
+def test_progress_of_a_job_without_any_says_its_state() -> None:
+    shown = progress(job(progress=None, state="starting"))
+    assert ">starting<" in shown
+    assert 'aria-valuenow="0"' in shown
+
+
+def test_preparing_rows_is_not_mistaken_for_training_steps() -> None:
+    state = {"step": 2000, "total": 2059, "phase": "preparing", "rate": None, "eta": None}
+    shown = progress(job(progress=state))
+    assert "preparing 2000 of 2059" in shown
+    assert 'aria-valuenow="0"' in shown
 
 
 def test_every_wrong_field_has_its_line() -> None:
