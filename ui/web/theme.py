@@ -67,5 +67,8 @@ def theme() -> Any:
 
 def head() -> str:
     """What goes into each page's head."""
-    version = int((STATIC / "style.css").stat().st_mtime)
-    return f'<link rel="stylesheet" href="{STATIC_PATH}/style.css?{version}">'
+
+    def file(name: str) -> str:
+        return f"{STATIC_PATH}/{name}?{int((STATIC / name).stat().st_mtime)}"
+
+    return f'<link rel="stylesheet" href="{file("style.css")}"><script defer src="{file("reconnect.js")}"></script>'
