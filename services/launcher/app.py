@@ -177,7 +177,7 @@ class Studio:
         return Service(
             service_plan,
             log=self.home.logs / f"{service_plan.name}.log",
-            state_file=self.home.folder / "services" / f"{service_plan.name.split('-')[0]}.json",
+            state_file=self.home.folder / "services" / f"{service_plan.name}.json",
             environment=environment,
         )
 
