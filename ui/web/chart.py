@@ -12,6 +12,7 @@ from tunebus.ui.web.markup import Markup, empty, join, tag
 WIDTH, HEIGHT = 500, 230
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 28
 HOVER_STRIPS = 160
+POINTS = 1200  # drawn of one line; the chart is some 500 pixels wide
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,17 @@ class Series:
     dots: bool = False
 
     def points(self) -> list[tuple[int, float | None]]:
-        return [(step, _number(value)) for step, value in zip(self.steps, self.values, strict=True)]
+        """What is drawn: every point, or the extremes of equal stretches where there are more than the eye can tell."""
+        every = [(step, _number(value)) for step, value in zip(self.steps, self.values, strict=True)]
+        if len(every) <= POINTS:
+            return every
+        length = math.ceil(len(every) / (POINTS // 2))
+        kept = [every[0]]
+        for begin in range(1, len(every) - 1, length):
+            stretch = every[begin : min(begin + length, len(every) - 1)]
+            finite = sorted((one for one in stretch if one[1] is not None), key=lambda one: one[1] or 0.0)
+            kept += sorted({finite[0], finite[-1]}) if finite else stretch[:1]
+        return [*kept, every[-1]]
 
 
 def line_chart(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tunebus.ui.web.page import Arguments, Done, Memory, Page, follow, html, pre
 from tunebus.ui.web.studio import DATASET_SUFFIXES, Document, Studio
 
 PREVIEW_ROWS = 10
+RETRY_SECONDS = 10.0
 
 
 def build(studio: Studio, blocks: Any) -> None:
@@ -102,7 +104,10 @@ async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[
     wanted = arguments.get("id")
     if not wanted:
         return shown
-    if memory.get("previewed") != wanted:
+    if memory.get("asked") != wanted:
+        memory["asked"] = wanted  # the next tick reads the file: one reader of it is enough
+        shown["one"] = empty("Reading the file…")
+    elif memory.get("previewed") != wanted and time.monotonic() >= memory.get("not_before", 0.0):
         try:
             dataset = await studio.ask("GetDataset", id=wanted)
             prompts = (await studio.ask("ListPrompts", dataset_id=wanted, limit=1))["items"]
@@ -114,7 +119,9 @@ async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[
             memory["previewed"] = wanted
         except TunebusError as error:
             shown["one"] = problem_box(error.problem)
-            if error.problem.code != Code.UNAVAILABLE:
+            if error.problem.code == Code.UNAVAILABLE:
+                memory["not_before"] = time.monotonic() + RETRY_SECONDS
+            else:
                 memory["previewed"] = wanted
     return shown
 

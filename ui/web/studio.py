@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from tunebus.contracts.client import AsyncClient
 from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.queries import QUERIES, Query
 from tunebus.projections import queries
 from tunebus.services.platform import database
@@ -38,6 +39,7 @@ class Studio:
         self._telemetry: Engine | None = None
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
+        self._unconfirmed: dict[str, str] = {}
 
     @property
     def incoming(self) -> Path:
@@ -107,9 +109,24 @@ class Studio:
         return await client.query(name, arguments)
 
     async def send(self, command: str, data: Document) -> Outcome:
-        """A command's outcome; a rejected one raises its problem. Errors: also `unavailable`, `not_confirmed`."""
+        """A command's outcome; a rejected one raises its problem. Errors: also `unavailable`, `not_confirmed`.
+
+        After `not_confirmed` the same command is sent under the same id, so that asking again does nothing twice.
+        """
         client = await self._connected()
-        outcome = await client.send(command, data, timeout=ANSWER_SECONDS)
+        asked = digest(command, json.dumps(data, sort_keys=True))
+        command_id = self._unconfirmed.pop(asked, None) or new_id()
+        try:
+            outcome = await client.send(command, data, command_id=command_id, timeout=ANSWER_SECONDS)
+        except TunebusError as error:
+            if error.problem.code != Code.NOT_CONFIRMED:
+                raise
+            self._unconfirmed[asked] = command_id
+            raise fail(
+                Code.NOT_CONFIRMED,
+                "not confirmed yet: the registry has not answered",
+                hint="it may still be done; press again to ask, the same request is never done twice",
+            ) from None
         if outcome.error is not None:
             raise TunebusError(outcome.error)
         return outcome
@@ -129,9 +146,12 @@ class Studio:
                 os.fsync(opened.fileno())
             target = self.home.artifacts / "uploads" / name
             if not target.exists():
-                # A copy beside it first: the browser may add the same upload again under another name.
-                draft = self.incoming / f"{name}.{os.getpid()}"
-                shutil.copyfile(source, draft)
+                # The upload stays where it is too: a person may add it again under a name that is free.
+                draft = self.incoming / f"{name}.{new_id()}"
+                try:
+                    os.link(source, draft)
+                except OSError:
+                    shutil.copyfile(source, draft)
                 draft.replace(target)
         except OSError as error:
             raise fail(Code.DISK_FULL, f"the upload cannot be kept: {error.strerror}", param="file") from None

@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from tunebus.ui.web.chart import HEIGHT, WIDTH, Series, line_chart, ticks
+from tunebus.ui.web.chart import HEIGHT, POINTS, WIDTH, Series, line_chart, ticks
 
 
 def paths(chart: str) -> list[str]:
@@ -42,6 +42,15 @@ def test_the_axis_waits_for_steps_to_come() -> None:
     begun = line_chart("Loss", [Series("loss", [1, 2], [1.0, 2.0])], last_step=1000)
     x = [float(one) for one in re.findall(r"[ML]([\d.]+) ", paths(begun)[0])]
     assert max(x) < WIDTH / 4
+
+
+def test_a_long_line_is_thinned_but_keeps_its_ends_and_extremes() -> None:
+    values: list[float | str | None] = [1.0 + 0.001 * (n % 7) for n in range(20_000)]
+    values[777], values[12_345] = 9.0, -4.0
+    drawn = Series("loss", list(range(20_000)), values).points()
+    assert len(drawn) <= POINTS + 2
+    assert drawn == sorted(drawn)
+    assert {(0, values[0]), (777, 9.0), (12_345, -4.0), (19_999, values[-1])} <= set(drawn)
 
 
 def test_resumptions_are_marked_inside_the_axis_only() -> None:
