@@ -50,7 +50,12 @@ def build(studio: Studio, port: int) -> Application:
 def _blocks(studio: Studio) -> Any:
     blocks = gr.Blocks(title="Tunebus", analytics_enabled=False, delete_cache=(_HOUR, 24 * _HOUR))
     for page in PAGES:
-        with blocks if page.path == "" else blocks.route(page.title, page.path, show_in_navbar=False):
+        if page.path:
+            blocks.route(page.title, page.path, show_in_navbar=False)
+    # One context for all pages: leaving one makes a whole application, which takes a tenth of a second each time.
+    with blocks:
+        for page in PAGES:
+            blocks.current_page = page.path
             html(frame(PAGES, page), elem_id="tb-frame")
             page.build(studio, blocks)
             blocks.load(None, None, None, js=f"() => {{ document.title = '{page.title} · Tunebus' }}")
