@@ -57,7 +57,7 @@ def test_two_trainers_share_ten_jobs(make_studio: Callable[..., Studio]) -> None
             worker = claimed[0]["data"]["worker_id"]
             claims[worker] += 1
             ended = next(event for event in events if event["type"] == "JobSucceeded")
-            spans.setdefault(worker, []).append((claimed[0]["time"], ended["time"]))
+            spans.setdefault(worker, []).append((claimed[0]["recorded_at"], ended["recorded_at"]))
         assert len(claims) == 2, claims
         one, other = spans.values()
         assert any(a < d and c < b for a, b in one for c, d in other), "they never worked at once"
