@@ -58,11 +58,11 @@ class TooLarge(Exception):
 
 
 class Guard:
-    """ASGI middleware around the whole app. `hosts` are trusted names beside the loopback's, without ports."""
+    """ASGI middleware around the whole app. `hosts` are trusted names beside the loopback's; ports do not count."""
 
     def __init__(self, app: Application, *, hosts: Iterable[str] = (), body_limit: int) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in (*LOOPBACK, *hosts))
+        self._hosts = frozenset(_hostname(host) or host.lower() for host in (*LOOPBACK, *hosts))
         self._limit = body_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
