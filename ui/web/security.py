@@ -62,7 +62,7 @@ class Guard:
 
     def __init__(self, app: Application, *, hosts: Iterable[str] = (), body_limit: int) -> None:
         self._app = app
-        self._hosts = frozenset(_hostname(host) or host.lower() for host in (*LOOPBACK, *hosts))
+        self._hosts = frozenset(_named(host) for host in (*LOOPBACK, *hosts)) - {""}
         self._limit = body_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,6 +166,12 @@ def _hostname(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+def _named(host: str) -> str:
+    """A trusted host as an operator writes it: a name or an address, with or without a port or brackets."""
+    bare_address = host.count(":") > 1 and not host.startswith("[")
+    return host.lower() if bare_address else _hostname(host)
 
 
 async def _refuse(scope: Scope, send: Send, status: int, problem: Problem) -> None:

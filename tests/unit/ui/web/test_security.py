@@ -30,12 +30,16 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(Guard(echo, hosts=["studio.example", "Other.example:8443", "fd00::7"], body_limit=LIMIT))  # type: ignore[arg-type]
+    guard = Guard(echo, hosts=["studio.example", "Other.example:8443", "fd00::7", ""], body_limit=LIMIT)
+    transport = httpx.ASGITransport(guard)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as client:
         yield client
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:1234", "[::1]:7860", "studio.example", "LOCALHOST", "other.example", "[fd00::7]:1"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:7860", "localhost:1234", "[::1]:7860", "studio.example", "LOCALHOST", "other.example", "[fd00::7]:1"],
+)
 async def test_trusted_hosts_are_served(browser: httpx.AsyncClient, host: str) -> None:
     assert (await browser.get("/", headers={"host": host})).status_code == 200
 
