@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 from tunebus.services.trainer.starter.corpus import DocumentedObject, documented_objects
@@ -101,8 +102,9 @@ def distinct_descriptions(objects: Iterable[DocumentedObject]) -> Iterator[Descr
         words = frozenset(re.findall(r"\w+", text.lower()))
         if not subject.is_public or len(text) < TEXT_LENGTH[0] or len(text.split()) < MIN_WORDS or not words:
             continue
-        shared = Counter(index for word in words for index in kept_by_word[word])
-        if any(count >= SAME_TEXT * len(words | kept[index]) for index, count in shared.items()):
+        shared = Counter(chain.from_iterable(kept_by_word[word] for word in words))
+        enough = SAME_TEXT * len(words)  # a union is no smaller than either, so most candidates fail this at once
+        if any(count >= enough and count >= SAME_TEXT * len(words | kept[index]) for index, count in shared.items()):
             continue
         for word in words:
             kept_by_word[word].append(len(kept))

@@ -32,10 +32,7 @@ CHAT_TEMPLATE = """\
 {{- bos_token }}
 {%- for message in messages %}
     {%- if message['role'] == 'assistant' %}
-        {{- '<|assistant|>' }}
-        {%- generation %}
-            {{- message['content'] + eos_token }}
-        {%- endgeneration %}
+        {{- '<|assistant|>' }}{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}
     {%- elif message['role'] in ('user', 'system') %}
         {{- '<|' + message['role'] + '|>' + message['content'] + eos_token }}
     {%- else %}

@@ -136,7 +136,7 @@ def test_the_configuration_is_a_mainstream_one_with_a_pad_token_of_its_own() -> 
 
 def test_the_chat_template_marks_the_answer_and_its_end() -> None:
     template = (MODEL / "chat_template.jinja").read_text(encoding="utf-8")
-    start, end = template.index("{%- generation %}"), template.index("{%- endgeneration %}")
+    start, end = template.index("{% generation %}"), template.index("{% endgeneration %}")
     assert "eos_token" in template[start:end]
 
 
