@@ -83,7 +83,7 @@ network. It writes text that looks like Python's documentation; it knows nothing
 | training | {facts.steps:,} steps of {facts.batch_size} x {facts.context_length} tokens ({millions:.1f} million) |
 | optimizer | Muon and AdamW, peak learning rate {facts.learning_rate:g}, seed {facts.seed} |
 | time | {facts.minutes:.0f} minutes on two CPU cores; about 25 when they do nothing else |
-| loss on held-out documents | {facts.validation_loss:.3f} nats a token; many docstrings in them are in other documents too |
+| loss on held-out documents | {facts.validation_loss:.3f} nats a token; many of their docstrings are elsewhere too |
 
 Made by `python -m tunebus.services.trainer.starter.pretrain --out DIR`, which makes it again (another machine's
 arithmetic differs in the last digits, so the weights are alike, not equal).
