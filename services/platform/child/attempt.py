@@ -109,6 +109,9 @@ def run(arguments: list[str], kind: str, work: Callable[[Attempt], Ending]) -> i
         return 2
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # OpenMP's threads wait for one another by spinning: with one other busy process on the machine that makes two
+    # threads five times slower than one. Sleeping costs next to nothing. Read when torch is imported, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _log_to_stdout()
     folder = Path(job.attempt_folder)
     try:

@@ -31,7 +31,10 @@ def test_the_wheel_holds_exactly_the_modules_of_the_tree(tmp_path: Path) -> None
     source = tmp_path / "source"
     source.mkdir()
     tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     )
     for name in tracked.stdout.decode().split("\0"):
         if name and not name.startswith("tests/") and (ROOT / name).is_file():
@@ -39,7 +42,12 @@ def test_the_wheel_holds_exactly_the_modules_of_the_tree(tmp_path: Path) -> None
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((ROOT / name).read_bytes())
     subprocess.run(
-        [sys.executable, "-c", "import setuptools.build_meta as b, sys; print(b.build_wheel(sys.argv[1]))", str(tmp_path)],
+        [
+            sys.executable,
+            "-c",
+            "import setuptools.build_meta as b, sys; print(b.build_wheel(sys.argv[1]))",
+            str(tmp_path),
+        ],
         cwd=source,
         check=True,
         capture_output=True,
