@@ -196,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
     parser.add_argument("--json", action="store_true", help="print nothing but the result, as JSON")
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job inherits SIGINT as ignored
+        signal.signal(number, _interrupt)
     home = (given.home or Path(tempfile.mkdtemp(prefix="tunebus-demo-"))).expanduser().absolute()
     try:
         result = Demo(home, ui=given.ui, machine=given.json).run()

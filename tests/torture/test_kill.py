@@ -39,7 +39,7 @@ def test_many_kills_in_a_seeded_order(
 
 def run(studio: Studio, order: list[str], seed: int) -> dict[str, object]:
     """One job on the starter pack, long enough that every kill finds it training."""
-    total_steps = (STEPS_BETWEEN_KILLS + CHECKPOINT_STEPS) * len(order) + 3 * CHECKPOINT_STEPS
+    total_steps = 55 * len(order) + 3 * CHECKPOINT_STEPS  # it trains on while a part that was killed comes back
     with studio.client() as client:
         eventually(lambda: client.query("ListModels", {})["items"], "the starter model", 60)
         eventually(lambda: client.query("ListDatasets", {})["items"], "the starter questions", 60)
@@ -50,7 +50,7 @@ def run(studio: Studio, order: list[str], seed: int) -> dict[str, object]:
                 "dataset_id": "starter-questions",
                 "adapter_name": "killed",
                 "max_steps": total_steps,
-                "batch_size": 2,
+                "batch_size": 12,
                 "max_length": 96,
                 "save_steps": CHECKPOINT_STEPS,
                 "eval_steps": total_steps,
