@@ -26,10 +26,6 @@ def spell(value: float) -> Value:
     return value
 
 
-def unspell(value: Value) -> float:
-    return float(value)
-
-
 class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore")
 

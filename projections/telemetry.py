@@ -184,17 +184,6 @@ def latest_progress(connection: Connection, job_ids: Iterable[str]) -> dict[str,
     }
 
 
-def latest_system(connection: Connection, job_id: str) -> dict[str, Any] | None:
-    """The newest use of the machine by a job: `{"attempt", "t", "values": "<JSON object>"}`, or None."""
-    row = connection.execute(
-        select(system.c.attempt, system.c.t, system.c.readings)
-        .where(system.c.job_id == job_id)
-        .order_by(system.c.attempt.desc(), system.c.n.desc())
-        .limit(1)
-    ).first()
-    return None if row is None else {"attempt": row.attempt, "t": row.t, "values": row.readings}
-
-
 def _attempts(connection: Connection, job_id: str) -> list[int]:
     question = select(attempts.c.attempt).where(attempts.c.job_id == job_id).order_by(attempts.c.attempt)
     return list(connection.scalars(question))

@@ -119,10 +119,6 @@ def _refer_report(wanted: Wanted, _facts: object, command: Any) -> None:
     wanted.jobs.add(command.job_id)
 
 
-def _refer_nothing(_wanted: Wanted, _facts: object, _command: object) -> None:
-    """A claim's candidate is looked for apart."""
-
-
 def _given(*values: object) -> list[str]:
     """Those that are ids or names, not objects or nothing."""
     return [value for value in values if isinstance(value, str)]
