@@ -11,6 +11,15 @@ from tunebus.services.platform.decisions import Accepted, Decision, NewEvent
 from tunebus.services.registry.adapter_folder import AdapterFolder
 from tunebus.services.registry.decision import happened, missing, name_problem, refused_all
 from tunebus.services.registry.known import Known
+from tunebus.services.registry.wanted import Wanted, given
+
+
+def refer_add(wanted: Wanted, _facts: object, command: AddAdapter) -> None:
+    wanted.adapters.add(command.name)
+    wanted.job_names.add(command.name)
+    wanted.models.add(command.model_id)
+    wanted.jobs.update(given(command.fine_tuning_job_id))
+    wanted.prompts.update(given(command.prompt_id))
 
 
 def add(known: Known, facts: AdapterFolder | None, command: AddAdapter) -> Decision:

@@ -10,6 +10,11 @@ from tunebus.services.platform.decisions import Accepted, Decision
 from tunebus.services.registry.config_body import ConfigBody
 from tunebus.services.registry.decision import happened
 from tunebus.services.registry.known import Known
+from tunebus.services.registry.wanted import Wanted
+
+
+def refer_add(wanted: Wanted, body: ConfigBody, _command: AddConfig) -> None:
+    wanted.configs.add(body.sha256)
 
 
 def add(known: Known, body: ConfigBody, command: AddConfig) -> Decision:

@@ -11,6 +11,7 @@ from tunebus.contracts.subjects import DATASET
 from tunebus.services.platform.decisions import Accepted, Decision, Rejected
 from tunebus.services.registry.decision import happened, name_problem
 from tunebus.services.registry.known import Known
+from tunebus.services.registry.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class DatasetFile:
     bytes: int
     sha256: str
     warnings: list[str] = field(default_factory=list)
+
+
+def refer_add(wanted: Wanted, _facts: object, command: AddDataset) -> None:
+    wanted.datasets.add(command.name)
 
 
 def add(known: Known, facts: DatasetFile, command: AddDataset) -> Decision:

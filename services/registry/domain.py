@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -33,82 +33,10 @@ from tunebus.services.registry import (
     model,
     prompt,
 )
-from tunebus.services.registry.config_body import ConfigBody
 from tunebus.services.registry.internal import ClaimWaitingJob, ExpireLease
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.known import Known, Shelf
-
-
-@dataclass
-class Wanted:
-    """Ids and names that a batch's commands refer to, by aggregate."""
-
-    datasets: set[str] = field(default_factory=set)
-    models: set[str] = field(default_factory=set)
-    adapters: set[str] = field(default_factory=set)
-    prompts: set[str] = field(default_factory=set)
-    configs: set[str] = field(default_factory=set)
-    jobs: set[str] = field(default_factory=set)
-    job_names: set[str] = field(default_factory=set)
-    with_adapters_jobs: bool = False
-    with_datasets_prompts: bool = False
-
-
-Refer = Callable[[Wanted, Any, Any], None]
-Decide = Callable[[Known, Any, Any], Decision]
-
-
-@dataclass(frozen=True)
-class Handler:
-    """`decide(known, facts, command)`, and `refer(wanted, facts, command)` that says what it will ask `known` for."""
-
-    decide: Decide
-    refer: Refer
-
-
-def _refer_dataset(wanted: Wanted, _facts: object, command: ask.AddDataset) -> None:
-    wanted.datasets.add(command.name)
-
-
-def _refer_model(wanted: Wanted, _facts: object, command: ask.AddModel) -> None:
-    wanted.models.add(command.name)
-
-
-def _refer_adapter(wanted: Wanted, _facts: object, command: ask.AddAdapter) -> None:
-    wanted.adapters.add(command.name)
-    wanted.job_names.add(command.name)
-    wanted.models.add(command.model_id)
-    wanted.jobs.update(_given(command.fine_tuning_job_id))
-    wanted.prompts.update(_given(command.prompt_id))
-
-
-def _refer_prompt(wanted: Wanted, _facts: object, command: ask.AddPrompt) -> None:
-    wanted.prompts.add(command.name)
-    wanted.datasets.add(command.dataset_id)
-
-
-def _refer_config(wanted: Wanted, body: ConfigBody, _command: ask.AddConfig) -> None:
-    wanted.configs.add(body.sha256)
-
-
-def _refer_fine_tuning(wanted: Wanted, _facts: object, command: ask.StartFineTuningJob) -> None:
-    wanted.models.add(command.base_model_id)
-    wanted.datasets.add(command.dataset_id)
-    wanted.prompts.update(_given(command.prompt_id))
-    wanted.adapters.update(_given(command.adapter_name))
-    wanted.job_names.update(_given(command.adapter_name))
-    wanted.configs.update(_given(command.training_arguments, command.lora))
-    wanted.with_datasets_prompts = True
-
-
-def _refer_evaluation(wanted: Wanted, _facts: object, command: ask.StartEvaluationJob) -> None:
-    wanted.with_adapters_jobs = wanted.with_datasets_prompts = True
-    wanted.configs.update(_given(command.generation))
-    for combination in command.combinations:
-        wanted.models.add(combination.base_model_id)
-        wanted.datasets.add(combination.dataset_id)
-        wanted.adapters.update(_given(combination.adapter_id))
-        wanted.prompts.update(_given(combination.prompt_id))
+from tunebus.services.registry.wanted import Decide, Handler, Wanted, given
 
 
 def _refer_stop(wanted: Wanted, _facts: object, command: ask.StopFineTuningJob | ask.StopEvaluationJob) -> None:
@@ -117,11 +45,6 @@ def _refer_stop(wanted: Wanted, _facts: object, command: ask.StopFineTuningJob |
 
 def _refer_report(wanted: Wanted, _facts: object, command: Any) -> None:
     wanted.jobs.add(command.job_id)
-
-
-def _given(*values: object) -> list[str]:
-    """Those that are ids or names, not objects or nothing."""
-    return [value for value in values if isinstance(value, str)]
 
 
 def _report(decide: Callable[[Job, Any], Decision]) -> Decide:
@@ -160,14 +83,14 @@ def handlers(max_crash_retries: int) -> dict[type, Handler]:
         return jobs.fail_attempt(job, command, max_crash_retries=max_crash_retries)
 
     return {
-        ask.AddDataset: Handler(dataset.add, _refer_dataset),
-        ask.AddModel: Handler(model.add, _refer_model),
-        ask.AddAdapter: Handler(adapter.add, _refer_adapter),
-        ask.AddPrompt: Handler(prompt.add, _refer_prompt),
-        ask.AddConfig: Handler(config.add, _refer_config),
-        ask.StartFineTuningJob: Handler(fine_tuning_job.start, _refer_fine_tuning),
+        ask.AddDataset: Handler(dataset.add, dataset.refer_add),
+        ask.AddModel: Handler(model.add, model.refer_add),
+        ask.AddAdapter: Handler(adapter.add, adapter.refer_add),
+        ask.AddPrompt: Handler(prompt.add, prompt.refer_add),
+        ask.AddConfig: Handler(config.add, config.refer_add),
+        ask.StartFineTuningJob: Handler(fine_tuning_job.start, fine_tuning_job.refer_start),
         ask.StopFineTuningJob: Handler(fine_tuning_job.stop, _refer_stop),
-        ask.StartEvaluationJob: Handler(evaluation_job.start, _refer_evaluation),
+        ask.StartEvaluationJob: Handler(evaluation_job.start, evaluation_job.refer_start),
         ask.StopEvaluationJob: Handler(evaluation_job.stop, _refer_stop),
         ask.ReportAttemptRunning: Handler(_report(jobs.report_running), _refer_report),
         ask.RecordCheckpoint: Handler(_report(jobs.record_checkpoint), _refer_report),
@@ -268,7 +191,7 @@ def load(connection: Connection, wanted: Wanted) -> Known:
         view.adapters.put(found)
         if wanted.with_adapters_jobs:
             wanted.models.add(found.model_id)  # to name it when it is not the one asked for
-            wanted.jobs.update(_given(found.fine_tuning_job_id))
+            wanted.jobs.update(given(found.fine_tuning_job_id))
     _load(connection, view.models, tables.models, wanted.models, known.model_of)
     if wanted.configs:
         table = tables.configs

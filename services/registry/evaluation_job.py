@@ -25,6 +25,7 @@ from tunebus.services.registry.fine_tuning_job import Asked
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.known import Adapter, Dataset, Known, Model, Prompt
 from tunebus.services.registry.recipe import PromptChoice
+from tunebus.services.registry.wanted import Wanted, given
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,16 @@ class _Sample:
     @classmethod
     def of(cls, source: DatasetSource) -> _Sample:
         return cls(source.dataset_fraction, source.train_test_split, source.split_seed)
+
+
+def refer_start(wanted: Wanted, _facts: object, command: StartEvaluationJob) -> None:
+    wanted.with_adapters_jobs = wanted.with_datasets_prompts = True
+    wanted.configs.update(given(command.generation))
+    for combination in command.combinations:
+        wanted.models.add(combination.base_model_id)
+        wanted.datasets.add(combination.dataset_id)
+        wanted.adapters.update(given(combination.adapter_id))
+        wanted.prompts.update(given(combination.prompt_id))
 
 
 def start(known: Known, asked: Asked, command: StartEvaluationJob) -> Decision:

@@ -17,6 +17,7 @@ from tunebus.services.registry import adapter, jobs, recipe
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.known import Dataset, Known, Model
+from tunebus.services.registry.wanted import Wanted, given
 
 METHODS = ("lora",)
 FRAMEWORKS = ("transformers",)
@@ -44,6 +45,16 @@ class Asked:
     def in_doubt(self) -> set[str]:
         """Fields that hold nothing worth judging."""
         return {str(problem.param).split(".")[0] for problem in self.problems}
+
+
+def refer_start(wanted: Wanted, _facts: object, command: StartFineTuningJob) -> None:
+    wanted.models.add(command.base_model_id)
+    wanted.datasets.add(command.dataset_id)
+    wanted.prompts.update(given(command.prompt_id))
+    wanted.adapters.update(given(command.adapter_name))
+    wanted.job_names.update(given(command.adapter_name))
+    wanted.configs.update(given(command.training_arguments, command.lora))
+    wanted.with_datasets_prompts = True
 
 
 def start(known: Known, asked: Asked, command: StartFineTuningJob) -> Decision:

@@ -10,6 +10,11 @@ from tunebus.services.platform.decisions import Accepted, Decision, Rejected
 from tunebus.services.registry.decision import happened, name_problem
 from tunebus.services.registry.known import Known
 from tunebus.services.registry.model_folder import ModelFolder
+from tunebus.services.registry.wanted import Wanted
+
+
+def refer_add(wanted: Wanted, _facts: object, command: AddModel) -> None:
+    wanted.models.add(command.name)
 
 
 def add(known: Known, facts: ModelFolder, command: AddModel) -> Decision:

@@ -12,6 +12,12 @@ from tunebus.services.platform.decisions import Accepted, Decision
 from tunebus.services.platform.rows import templates
 from tunebus.services.registry.decision import happened, missing, name_problem, refused_all
 from tunebus.services.registry.known import Known
+from tunebus.services.registry.wanted import Wanted
+
+
+def refer_add(wanted: Wanted, _facts: object, command: AddPrompt) -> None:
+    wanted.prompts.add(command.name)
+    wanted.datasets.add(command.dataset_id)
 
 
 def add(known: Known, _facts: None, command: AddPrompt) -> Decision:

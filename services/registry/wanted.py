@@ -1,0 +1,42 @@
+"""What a batch of commands refers to, so that it can be read with one look-up a table before anything is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunebus.services.platform.decisions import Decision
+from tunebus.services.registry.known import Known
+
+
+@dataclass
+class Wanted:
+    """Ids and names that a batch's commands refer to, by aggregate."""
+
+    datasets: set[str] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
+    adapters: set[str] = field(default_factory=set)
+    prompts: set[str] = field(default_factory=set)
+    configs: set[str] = field(default_factory=set)
+    jobs: set[str] = field(default_factory=set)
+    job_names: set[str] = field(default_factory=set)
+    with_adapters_jobs: bool = False
+    with_datasets_prompts: bool = False
+
+
+Refer = Callable[[Wanted, Any, Any], None]
+Decide = Callable[[Known, Any, Any], Decision]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """`decide(known, facts, command)`, and `refer(wanted, facts, command)` that says what it will ask `known` for."""
+
+    decide: Decide
+    refer: Refer
+
+
+def given(*values: object) -> list[str]:
+    """Those that are ids or names, not objects or nothing."""
+    return [value for value in values if isinstance(value, str)]
