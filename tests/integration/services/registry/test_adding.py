@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .conftest import MODEL, Running
+from tests.fixtures.registry import MODEL, Running
 
 
 async def add(running: Running, path: Path | str, **fields: Any) -> Any:

@@ -24,7 +24,7 @@ from tunebus.services.platform.ledger import load_stream
 from tunebus.services.platform.settings import Settings
 from tunebus.services.registry import reaper
 
-from .conftest import Running, eventually
+from tests.fixtures.registry import Running, eventually
 
 HASH = "0" * 64
 

@@ -16,7 +16,7 @@ from tunebus.contracts.identifiers import new_id
 from tunebus.services.platform import database, topology
 from tunebus.services.registry import dataset as dataset_decisions
 
-from .conftest import Running, eventually
+from tests.fixtures.registry import Running, eventually
 
 CONFIG = {"type": "custom", "config": {"a": 1}}
 

@@ -22,7 +22,7 @@ from tunebus.services.platform.server import NatsServer
 from tunebus.services.platform.settings import Settings, load_settings
 from tunebus.services.platform.topology import apply
 
-from .conftest import Running, eventually, serving
+from tests.fixtures.registry import Running, eventually, serving
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -11,7 +11,7 @@ from tunebus.contracts import queries
 from tunebus.contracts.errors import TunebusError
 from tunebus.services.platform.home import Home
 
-from .conftest import Running
+from tests.fixtures.registry import Running
 
 HASH = "0" * 64
 
