@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 from tunebus.contracts.subjects import EVALUATION_JOB, FINE_TUNING_JOB
 
-VERSION = 1
+VERSION = 2
 """The version of these tables and of the functions that fill them: a change of either raises it, and start rebuilds."""
 
 metadata = MetaData()
