@@ -15,6 +15,7 @@ RELAY = "relay"
 PROJECTOR = "projector"
 UI = "ui"
 DEFAULTS = "defaults"
+TRACKING = "tracking"
 
 
 def _module(name: str) -> tuple[str, ...]:
@@ -41,6 +42,7 @@ def services(settings: Settings, *, ui: bool) -> list[ServicePlan]:
         RELAY: _module("tunebus.services.registry.relay"),
         PROJECTOR: _module("tunebus.services.projector"),
         **{name: (*_module(f"tunebus.services.{name.split('-')[0]}"), "--name", name) for name in workers(settings)},
+        **({TRACKING: _module("tunebus.services.tracking")} if settings.mirrors else {}),
     }
     plans: list[ServicePlan] = []
     for name, command in commands.items():
@@ -62,7 +64,7 @@ def defaults(settings: Settings, *, ui: bool) -> ServicePlan:
 
 def stop_order(settings: Settings) -> list[list[str]]:
     """Groups in the order they stop: whoever speaks to another stops before it."""
-    return [[DEFAULTS, UI, *workers(settings)], [REGISTRY], [PROJECTOR], [RELAY], [NATS]]
+    return [[DEFAULTS, UI, TRACKING, *workers(settings)], [REGISTRY], [PROJECTOR], [RELAY], [NATS]]
 
 
 def reachable_host(host: str) -> str:

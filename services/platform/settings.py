@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -14,6 +15,9 @@ from tunebus.contracts.errors import Code, Problem, TunebusError, combine, neare
 from tunebus.contracts.subjects import Subjects
 
 PREFIX = "TUNEBUS_"
+
+Mirror = Literal["mlflow", "tensorboard"]
+MIRRORS: tuple[Mirror, ...] = get_args(Mirror)
 
 
 class Settings(BaseSettings):
@@ -33,7 +37,13 @@ class Settings(BaseSettings):
     dataset_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description=f"folders that AddDataset and AddModel may read, separated by {os.pathsep!r}"
     )
-    mlflow_tracking_uri: str | None = None
+    user_scripts: Path | None = Field(
+        default=None, description="a folder of training scripts that jobs may run; none may when not set"
+    )
+    tracking: Annotated[tuple[Mirror, ...] | None, NoDecode] = Field(
+        default=None, description="where jobs are mirrored to, or off; default: to all that is installed"
+    )
+    mlflow_tracking_uri: str | None = Field(default=None, description="default: a store in the home")
     ui_host: str = "127.0.0.1"
     ui_port: int = Field(default=7860, ge=0, le=65535, description="0: any free port")
     ui_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -68,6 +78,13 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("tracking", mode="before")
+    @classmethod
+    def _split_mirrors(cls, value: object) -> object:
+        if isinstance(value, str):
+            return () if value.strip() == "off" else tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
     @property
     def subjects(self) -> Subjects:
         return Subjects(self.namespace)
@@ -87,6 +104,18 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return f"sqlite:///{self.home / 'tunebus.db'}"
         return _with_driver(self.database_url.get_secret_value())
+
+    @property
+    def mirrors(self) -> tuple[Mirror, ...]:
+        """Where jobs are mirrored to: what is set, else what is installed."""
+        if self.tracking is not None:
+            return self.tracking
+        return tuple(name for name in MIRRORS if importlib.util.find_spec(name) is not None)
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's tracking store: the one that is set, else an SQLite file of the home."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
 
     @property
     def telemetry_url(self) -> str:

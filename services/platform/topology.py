@@ -30,7 +30,13 @@ MAX_DELIVER = 5
 REGISTRY = "registry"
 PROJECTOR = "projector"
 ADVISORIES = "advisories"
-DOORBELLS = {names.FINE_TUNING_JOB: "trainer", names.EVALUATION_JOB: "evaluator"}
+MLFLOW = "mlflow"
+TENSORBOARD = "tensorboard"
+DOORBELLS = {
+    "trainer": (names.FINE_TUNING_JOB,),
+    "evaluator": (names.EVALUATION_JOB, names.EXPORT_JOB),
+}
+"""The consumer of each kind of worker, and the kinds of jobs it rings for."""
 
 _APPLY = "run `tunebus topology apply`"
 _log = logging.getLogger(__name__)
@@ -136,12 +142,22 @@ def consumers(subjects: Subjects) -> list[Consumer]:
         # A command in preparation is kept alive by +WPI; many may be in preparation while others pass them.
         Consumer(subjects.commands_stream, REGISTRY, {**durable, "max_ack_pending": 10_000}),
         *(
-            Consumer(subjects.events_stream, name, {**durable, "filter_subject": subjects.queued(kind)})
-            for kind, name in DOORBELLS.items()
+            Consumer(subjects.events_stream, name, {**durable, **_filter([subjects.queued(kind) for kind in kinds])})
+            for name, kinds in DOORBELLS.items()
         ),
         Consumer(subjects.telemetry_stream, PROJECTOR, {**durable, "ack_wait": 20.0}),
         Consumer(subjects.advisories_stream, ADVISORIES, durable),
+        # Mirrors may be away for days and want what came meanwhile; a message waits in hand while they are.
+        Consumer(subjects.events_stream, MLFLOW, durable),
+        Consumer(subjects.telemetry_stream, MLFLOW, durable),
+        Consumer(subjects.telemetry_stream, TENSORBOARD, durable),
     ]
+
+
+def _filter(wanted: list[str]) -> dict[str, Any]:
+    """The server keeps one subject in another field than several; changing one into the other needs both."""
+    single, several = (wanted[0], None) if len(wanted) == 1 else (None, wanted)
+    return {"filter_subject": single, "filter_subjects": several}
 
 
 async def apply(client: Client, subjects: Subjects, *, wait: float = 30.0) -> list[str]:

@@ -1,1 +1,1 @@
-"""Side subscribers that mirror jobs into other trackers, off the training path."""
+"""Side subscribers that mirror jobs elsewhere. Nothing waits for them, and their targets being away fails nothing."""

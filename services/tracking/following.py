@@ -1,0 +1,94 @@
+"""A mirror's subscription: what is there is handed over in order, and waits, unacknowledged, while the mirror is away.
+
+It knows no mirror. A message that a mirror cannot make sense of becomes a dead letter and holds up nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor
+
+from nats.aio.msg import Msg
+from tunebus.contracts.errors import Code, TunebusError
+from tunebus.services.platform import delivery
+from tunebus.services.platform.pull import StandingPull
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+KEEP_ALIVE = 5.0
+
+Take = Callable[[Sequence[Msg]], None]
+_log = logging.getLogger(__name__)
+
+
+class Following:
+    """Hands batches of one durable consumer to `take`, which runs in a thread and raises `unavailable` to have the
+    same batch again later. `name` is for the log."""
+
+    def __init__(
+        self, name: str, pull: StandingPull, take: Take, threads: Executor, record: delivery.RecordLetter
+    ) -> None:
+        self._name = name
+        self._pull = pull
+        self._take = take
+        self._threads = threads
+        self._record = record
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Errors: `unavailable` when the stream's consumer is gone."""
+        async for messages in self._pull:
+            await self._mirror(messages)
+
+    async def stop(self) -> None:
+        """End `run` after the batch in hand."""
+        self._stop.set()
+        await self._pull.close()
+
+    async def _mirror(self, messages: Sequence[Msg]) -> None:
+        pause = FIRST_PAUSE
+        while not self._stop.is_set():
+            try:
+                loop = asyncio.get_running_loop()
+                await self._kept_alive(_awaited(loop.run_in_executor(self._threads, self._take, messages)), messages)
+            except TunebusError as error:
+                if error.problem.code != Code.UNAVAILABLE:
+                    await self._one_by_one(messages, error)
+                    return
+                _log.warning(f"{self._name} is away", extra={"reason": error.problem.message})
+            else:
+                for message in messages:
+                    await message.ack()
+                return
+            await self._pull.pause()
+            try:
+                waiting = asyncio.wait_for(self._stop.wait(), pause * random.uniform(0.8, 1.2))  # noqa: S311
+                await self._kept_alive(waiting, messages)
+            except TimeoutError:
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _one_by_one(self, messages: Sequence[Msg], error: TunebusError) -> None:
+        """Find the message that is to blame; it alone becomes a dead letter."""
+        if len(messages) > 1:
+            for message in messages:
+                await self._mirror([message])
+            return
+        try:
+            await delivery.settle(messages[0], error, self._record)
+        except TunebusError as problem:  # the registry is away: the message comes again
+            _log.warning("a dead letter was not recorded", extra={"reason": problem.problem.message})
+
+    async def _kept_alive(self, work: Coroutine[None, None, object], messages: Sequence[Msg]) -> None:
+        """Await some work, telling the server now and then that its messages are in hand."""
+        task = asyncio.ensure_future(work)
+        while not (await asyncio.wait({task}, timeout=KEEP_ALIVE))[0]:
+            for message in messages:
+                await message.in_progress()
+        await task
+
+
+async def _awaited(future: asyncio.Future[None]) -> None:
+    await future
