@@ -5,7 +5,7 @@ The ledger knows no aggregate and no table of a projection; a domain knows no tr
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +21,8 @@ class PreparedCommand:
     """A command ready to be decided. `command` is the validated contract object (None when `rejection` is set).
 
     `facts` is what the prepare step found out; `meta` is what the server knows of the sender. A `rejection` found
-    before the transaction (validation, prepare) is only recorded, so that a retry gets the same outcome.
+    before the transaction (validation, prepare) is only recorded, so that a retry gets the same outcome. One with
+    `bulk` gets a transaction of its own, in which that is written before it is decided.
     """
 
     envelope: CommandEnvelope
@@ -29,6 +30,26 @@ class PreparedCommand:
     facts: Any = None
     rejection: Problem | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    bulk: Bulk | None = None
+
+
+Restore = Callable[[Sequence[RecordedEvent]], Sequence[RecordedEvent]]
+
+
+class Bulk(Protocol):
+    """What is too much for a decision: events that were recorded elsewhere, by the thousand."""
+
+    def write(self, connection: Connection, restore: Restore) -> Any:
+        """Write within the open transaction; returns the facts that the command is then decided on.
+
+        `restore` appends events as they are but for their positions, and returns them with their new ones; inline
+        projections are the bulk's own affair. A `TunebusError` undoes all of it and becomes the command's rejection.
+        """
+        ...
+
+    def close(self) -> None:
+        """The command has its outcome."""
+        ...
 
 
 @dataclass(frozen=True)

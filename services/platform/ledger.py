@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,13 +16,14 @@ from sqlalchemy import Connection, Engine, Table, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import Executable
 from tunebus.contracts.envelope import Outcome
-from tunebus.contracts.errors import Code, Problem
+from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.contracts.events import RecordedEvent
 from tunebus.contracts.identifiers import new_id, timestamp
 from tunebus.contracts.subjects import AGGREGATES
 from tunebus.services.platform import database
 from tunebus.services.platform.decisions import (
     Batch,
+    Bulk,
     Change,
     Decision,
     Domain,
@@ -59,6 +60,8 @@ class Ledger:
         """
         if not commands:
             return []
+        if any(command.bulk for command in commands):
+            return [result for run in _runs(commands) for result in self._execute_run(run)]
         with self._turn:
             try:
                 with database.write(self._engine) as connection:
@@ -76,6 +79,24 @@ class Ledger:
                 select(inbox.c.body_hash, inbox.c.outcome).where(inbox.c.command_id == command_id)
             ).one_or_none()
         return (row.body_hash, Outcome.model_validate(row.outcome)) if row else None
+
+    def _execute_run(self, commands: Sequence[PreparedCommand]) -> list[Result]:
+        """Commands without bulk, or one command with it: in a transaction of its own, and undone as a whole."""
+        bulk = commands[0].bulk
+        if bulk is None:
+            return self.execute(commands)
+        result: Result
+        try:
+            with self._turn, database.write(self._engine) as connection:
+                result = _Transaction(connection, in_batch=False).execute_bulk(self._domain, commands[0], bulk)
+        except database.DatabaseError:
+            raise
+        except TunebusError as error:
+            result = self.execute([replace(commands[0], bulk=None, rejection=error.problem)])[0]
+        except Exception as error:
+            result = error
+        bulk.close()
+        return [result]
 
     def _alone(self, connection: Connection, command: PreparedCommand) -> Result:
         """Decide one command in a savepoint of its own, so that its failure is nobody else's."""
@@ -144,6 +165,25 @@ class _Transaction:
         self._write()
         return outcomes
 
+    def execute_bulk(self, domain: Domain, command: PreparedCommand, bulk: Bulk) -> Outcome:
+        if not self._handled([command.envelope.id]):
+            command = replace(command, facts=bulk.write(self._connection, self._restore))
+        return self.execute(domain, [command])[0]
+
+    def _restore(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
+        """Append events of another record, in this order, under their own ids and versions."""
+        first = self._next_position(len(events))
+        restored = [event._replace(position=first + number) for number, event in enumerate(events)]
+        self._insert(self._sql.events, [_row(event) for event in restored])
+        return restored
+
+    def _next_position(self, count: int = 1) -> int:
+        """The first of so many positions, which are taken by it."""
+        if self._position is None:
+            self._position = int(self._connection.exec_driver_sql(self._sql.last_position).scalar() or 0)
+        self._position += count
+        return self._position - count + 1
+
     def _handle(self, view: Batch | None, command: PreparedCommand, stream: Stream | None) -> Outcome:
         command_id = command.envelope.id
         if view is None or command.rejection is not None:
@@ -192,12 +232,9 @@ class _Transaction:
             else:
                 self._load_versions([stream])
         self._versions[stream] += 1
-        if self._position is None:
-            self._position = int(self._connection.exec_driver_sql(self._sql.last_position).scalar() or 0)
-        self._position += 1
         envelope = command.envelope
         recorded = RecordedEvent(
-            position=self._position,
+            position=self._next_position(),
             event_id=new_id(),
             aggregate=event.aggregate,
             entity_id=event.entity_id,
@@ -211,22 +248,7 @@ class _Transaction:
             actor=envelope.actor,
             meta=command.meta,
         )
-        self._event_rows.append(
-            (
-                recorded.position,
-                recorded.event_id,
-                stream_id(event.aggregate, event.entity_id),
-                recorded.version,
-                recorded.type,
-                recorded.schema_version,
-                _dumps(recorded.data),
-                recorded.correlation_id,
-                recorded.causation_id,
-                recorded.actor,
-                _dumps(recorded.meta),
-                recorded.recorded_at,
-            )
-        )
+        self._event_rows.append(_row(recorded))
         return recorded
 
     def _handled(self, command_ids: Sequence[str]) -> dict[str, tuple[str, Outcome]]:
@@ -245,8 +267,8 @@ class _Transaction:
     def _write(self) -> None:
         if self._event_rows:
             self._insert(self._sql.events, self._event_rows)
-            if self._sql.advance is not None:
-                self._connection.exec_driver_sql(self._sql.advance, (self._position,))
+        if self._position is not None and self._sql.advance is not None:
+            self._connection.exec_driver_sql(self._sql.advance, (self._position,))
         for statement, parameters in grouped(self._changes):
             self._connection.execute(statement, parameters if len(parameters) > 1 else parameters[0])
         if self._inbox_rows:
@@ -257,6 +279,35 @@ class _Transaction:
             database.copy_rows(self._connection, into.copy, rows)
         else:
             self._connection.exec_driver_sql(into.insert, rows)
+
+
+def _row(event: RecordedEvent) -> Parameters:
+    """An event as the statement that inserts it wants it."""
+    return (
+        event.position,
+        event.event_id,
+        stream_id(event.aggregate, event.entity_id),
+        event.version,
+        event.type,
+        event.schema_version,
+        _dumps(event.data),
+        event.correlation_id,
+        event.causation_id,
+        event.actor,
+        _dumps(event.meta),
+        event.recorded_at,
+    )
+
+
+def _runs(commands: Sequence[PreparedCommand]) -> list[list[PreparedCommand]]:
+    """Commands in order, each with bulk by itself."""
+    runs: list[list[PreparedCommand]] = []
+    for command in commands:
+        if runs and command.bulk is None and runs[-1][0].bulk is None:
+            runs[-1].append(command)
+        else:
+            runs.append([command])
+    return runs
 
 
 def grouped(changes: Iterable[Change]) -> list[tuple[Executable, list[Mapping[str, Any]]]]:

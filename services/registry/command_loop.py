@@ -79,6 +79,7 @@ class CommandLoop:
         self._ready: deque[_Taken] = deque()
         self._held: set[_Taken] = set()  # every message taken and not yet settled
         self._preparing: set[asyncio.Task[None]] = set()
+        self._same: dict[tuple[str, str], asyncio.Task[PreparedCommand]] = {}  # by command id and body
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self.trouble: Problem | None = None
@@ -108,7 +109,7 @@ class CommandLoop:
                     taking = asyncio.create_task(self._take_all(), name="take commands")
                 deciding = asyncio.create_task(self._decide_waiting(), name="decide commands")
         finally:
-            await end_tasks(taking, deciding, *others, *self._preparing)
+            await end_tasks(taking, deciding, *others, *self._preparing, *self._same.values())
 
     async def close(self) -> None:
         """Give back what was not decided, for whoever comes next."""
@@ -149,7 +150,7 @@ class CommandLoop:
             for pause in _pauses():
                 try:
                     known = await asyncio.to_thread(self._ledger.outcome, received.envelope.id)
-                    taken.command = received if known else await self._preparation.prepare(received)
+                    taken.command = received if known else await self._prepare_once(received)
                     break
                 except database.DatabaseError:
                     await asyncio.sleep(pause)
@@ -161,6 +162,15 @@ class CommandLoop:
             return
         self._ready.append(taken)
         self._wake.set()
+
+    async def _prepare_once(self, received: PreparedCommand) -> PreparedCommand:
+        """A sender asks again every few seconds: what takes minutes is done once for all of its messages."""
+        same = received.envelope.id, received.envelope.body_hash
+        work = self._same.get(same)
+        if work is None:
+            work = self._same[same] = asyncio.create_task(self._preparation.prepare(received), name="prepare once")
+            work.add_done_callback(lambda _: self._same.pop(same, None))
+        return await asyncio.shield(work)
 
     def _prepared(self, task: asyncio.Task[None]) -> None:
         self._preparing.discard(task)
