@@ -54,8 +54,8 @@ class Following:
             try:
                 loop = asyncio.get_running_loop()
                 await self._kept_alive(_awaited(loop.run_in_executor(self._threads, self._take, messages)), messages)
-            except TunebusError as error:
-                if error.problem.code != Code.UNAVAILABLE:
+            except Exception as error:
+                if not isinstance(error, TunebusError) or error.problem.code != Code.UNAVAILABLE:
                     await self._one_by_one(messages, error)
                     return
                 _log.warning(f"{self._name} is away", extra={"reason": error.problem.message})
@@ -70,12 +70,14 @@ class Following:
             except TimeoutError:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _one_by_one(self, messages: Sequence[Msg], error: TunebusError) -> None:
-        """Find the message that is to blame; it alone becomes a dead letter."""
+    async def _one_by_one(self, messages: Sequence[Msg], error: Exception) -> None:
+        """Find the message that is to blame; it alone becomes a dead letter, or comes again after a defect of ours."""
         if len(messages) > 1:
             for message in messages:
                 await self._mirror([message])
             return
+        if not isinstance(error, TunebusError):
+            _log.error(f"{self._name}: a message was not mirrored", exc_info=error)
         try:
             await delivery.settle(messages[0], error, self._record)
         except TunebusError as problem:  # the registry is away: the message comes again

@@ -87,7 +87,10 @@ class MLflowRuns:
     # what happens to attempts
 
     def _started(self, event: EventEnvelope) -> None:
-        self._run(event.entity_id, event.data["attempt"], event)
+        """Events come in order, so that the run of the adapter which an evaluation scores is there by now."""
+        run_id = self._run(event.entity_id, event.data["attempt"], event)
+        if event.aggregate == EVALUATION_JOB and (parent := self._scored(event.entity_id)):
+            self._tags(run_id, {"mlflow.parentRunId": parent})
 
     def _running(self, event: EventEnvelope) -> None:
         run_id = self._run(event.entity_id, event.data["attempt"])
@@ -164,19 +167,18 @@ class MLflowRuns:
         return str(runs[0].info.run_id) if runs else None
 
     def _made(self, job_id: str, attempt: int, started: EventEnvelope | None) -> str:
-        added = self._event(job_id, lambda item: item["type"].endswith("JobAdded"))
-        start = started.model_dump() if started else self._event(job_id, _starts(attempt))
+        added = self._event(job_id, _adds)
+        start = None if started else self._event(job_id, _starts(attempt))
+        began, worker = (
+            (started.time, started.data) if started else (start["recorded_at"], start["data"]) if start else (None, {})
+        )
         data = added["data"] if added else {}
-        kind = str(added["subject"]).split("/")[0] if added else "unknown"
+        kind = str(added["aggregate"]) if added else "unknown"
         tags = {JOB: job_id, ATTEMPT: str(attempt), KIND: kind}
-        if start:
-            tags |= {"tunebus.worker_id": start["data"]["worker_id"], "tunebus.host": start["data"]["host"]}
-        parent = self._scored(data) if kind == EVALUATION_JOB else None
-        if parent:
-            tags["mlflow.parentRunId"] = parent
+        tags |= {f"tunebus.{name}": worker[name] for name in ("worker_id", "host") if name in worker}
         made = self._mlflow.create_run(
             self._experiment_id,
-            start_time=_milliseconds(start["time"]) if start else None,
+            start_time=_milliseconds(began) if began else None,
             tags=tags,
             run_name=f"{data.get('adapter_name') or kind.replace('_job', '')} {job_id[-8:]} attempt {attempt}",
         )
@@ -184,17 +186,18 @@ class MLflowRuns:
         self._params(run_id, flat(data.get("recipe") or {}))
         return run_id
 
-    def _scored(self, evaluation: Mapping[str, Any]) -> str | None:
+    def _scored(self, evaluation_id: str) -> str | None:
         """The run that made the adapter which an evaluation scores."""
-        if not evaluation.get("adapter_id"):
+        added = self._event(evaluation_id, _adds)
+        adapter_id = added["data"].get("adapter_id") if added else None
+        if adapter_id is None:
             return None
         try:
-            adapter = self._ask("GetAdapter", {"id": evaluation["adapter_id"]})
+            job_id = self._ask("GetAdapter", {"id": adapter_id}).get("fine_tuning_job_id")
         except TunebusError as error:
             if error.problem.code == Code.NOT_FOUND:
                 return None
             raise
-        job_id = adapter.get("fine_tuning_job_id")
         return self._found(job_id, status="FINISHED") if job_id else None
 
     def _event(self, job_id: str, wanted: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any] | None:
@@ -257,12 +260,12 @@ class MLflowRuns:
         self._mlflow.set_terminated(run_id, status, end_time=_milliseconds(event.time))
 
     def _safely(self, work: Callable[[], None]) -> None:
-        """Do some work; what MLflow refuses for good is logged and left out, all else raises `unavailable`."""
+        """Do some work; what MLflow refuses for good is logged and left out. Errors: `unavailable` for its others."""
+        from mlflow.exceptions import MlflowException
+
         try:
             work()
-        except TunebusError:
-            raise
-        except Exception as error:
+        except (MlflowException, OSError, TimeoutError) as error:
             code = str(getattr(error, "error_code", ""))
             reason = redact(str(error))[:500]
             if code not in _PERMANENT:
@@ -276,6 +279,10 @@ def _read(message: Msg, kind: type[T]) -> T:
         return kind.model_validate(strictjson.loads(message.data))
     except ValidationError as error:
         raise fail(Code.MALFORMED, f"no {kind.__name__}: {error.error_count()} errors") from None
+
+
+def _adds(item: Mapping[str, Any]) -> bool:
+    return str(item["type"]).endswith("JobAdded")
 
 
 def _starts(attempt: int) -> Callable[[Mapping[str, Any]], bool]:

@@ -33,7 +33,7 @@ def environment(service: dict[str, Any]) -> dict[str, str]:
 
 def test_every_service_of_the_launcher_has_a_container() -> None:
     settings = load_settings({"TUNEBUS_TRACKING": "mlflow"})
-    started = {p.name: p.command[1:] for p in [*plan.services(settings, ui=True), plan.pages()]}
+    started = {p.name: tuple(p.argv[1:]) for p in [*plan.services(settings, ui=True), plan.pages()]}
     contained = {name: tuple(service["command"][1:]) for name, service in OURS.items() if name != "topology"}
     assert contained == started
 
