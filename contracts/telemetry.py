@@ -67,7 +67,21 @@ class SystemRecord(_Record):
     values: dict[str, Value]
 
 
-Record = Annotated[MetricRecord | ProgressRecord | LogRecord | SystemRecord, Field(discriminator="k")]
+class SampleRecord(_Record):
+    """What the model answers to a held-out row at a step, greedily; at step 0 it is the base model that answers.
+
+    Long texts are cut; `row` is the row's number in the dataset, from 0.
+    """
+
+    k: Literal["sample"] = "sample"
+    step: int
+    row: int
+    prompt: str
+    reference: str
+    answer: str
+
+
+Record = Annotated[MetricRecord | ProgressRecord | LogRecord | SystemRecord | SampleRecord, Field(discriminator="k")]
 
 
 class TelemetryBatch(BaseModel):

@@ -13,7 +13,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,15 @@ class BrokenCheckpoint(Exception):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a checkpoint holds. `files` are relative paths with `size` and `sha256`; non-finite metrics are null."""
+    """What a checkpoint holds. `files` are relative paths with `size` and `sha256`; non-finite metrics are null.
+    `best`: none of the job's checkpoints before it had a lower held-out loss.
+    """
 
     step: int
     files: dict[str, dict[str, Any]]
     metrics: dict[str, float | None]
     time: float
+    best: bool = False
 
 
 def folder_name(step: int) -> str:
@@ -50,6 +53,8 @@ def write(
     fill: Callable[[Path], None],
     metrics: Mapping[str, float | None],
     before_manifest: Callable[[], None] = lambda: None,
+    *,
+    best: bool = False,
 ) -> Path:
     """Write the checkpoint of a step: `fill` gets an empty folder to write into; `before_manifest` runs once its files
     are on the disk. Returns the checkpoint's folder.
@@ -70,7 +75,8 @@ def write(
     sync_folder(root)
     before_manifest()
     known = {name: value if value is None or math.isfinite(value) else None for name, value in metrics.items()}
-    write_document(target / MANIFEST, {"step": step, "files": files, "metrics": known, "time": time.time()})
+    document = {"step": step, "files": files, "metrics": known, "time": time.time(), "best": best}
+    write_document(target / MANIFEST, document)
     return target
 
 
@@ -117,10 +123,21 @@ def whole(root: Path) -> list[tuple[Path, Manifest]]:
     return sorted(found, key=lambda pair: pair[1].step)
 
 
-def retain(root: Path, last: int) -> None:
-    """Remove all but the `last` checkpoints and the one with the least `eval_loss`."""
+def of_step(attempt: Path, step: int) -> Iterator[Path]:
+    """The folders of a step's checkpoint: in this attempt's folder, then in the job's other attempts', newest first."""
+    yield attempt / "checkpoints" / folder_name(step)
+    others = (path for path in attempt.parent.glob("attempt-*") if path != attempt and path.name[8:].isdecimal())
+    for other in sorted(others, key=lambda path: int(path.name[8:]), reverse=True):
+        yield other / "checkpoints" / folder_name(step)
+
+
+def retain(root: Path, last: int, recorded: int | None = None) -> None:
+    """Remove all but the `last` checkpoints, the one with the least `eval_loss`, and the one of the step `recorded`,
+    which the job would resume from if this process died now.
+    """
     found = whole(root)
     kept = {folder for folder, _ in found[-last:]}
+    kept |= {folder for folder, manifest in found if manifest.step == recorded}
     scored = [(loss, folder) for folder, manifest in found if (loss := manifest.metrics.get("eval_loss")) is not None]
     if scored:
         kept.add(min(scored)[1])
@@ -149,6 +166,7 @@ def _parse(folder: Path, body: bytes) -> Manifest:
             files=dict(document["files"]),
             metrics=dict(document["metrics"]),
             time=float(document["time"]),
+            best=document.get("best") is True,
         )
     except (ValueError, KeyError, TypeError):
         raise BrokenCheckpoint(f"the manifest of {folder.name} cannot be read") from None

@@ -11,20 +11,23 @@ import sys
 from tunebus.contracts.errors import Code, fail
 from tunebus.services.platform.child import attempt as children
 from tunebus.services.platform.child.attempt import Attempt, Ending
-from tunebus.services.trainer.recipes import RECIPES
+from tunebus.services.trainer.recipes import supervised, user_script
 
 
 def train(attempt: Attempt) -> Ending:
-    """Run the recipe for the job's method."""
-    method = attempt.job.recipe.get("method", "lora")
-    recipe = RECIPES.get(method)
-    if recipe is None:
+    """Run the user's script where the job has one, else the recipe for its method."""
+    recipe = attempt.job.recipe
+    if recipe.get("user_script"):
+        return user_script.train(attempt)
+    method = recipe.get("method", "lora")
+    if method not in supervised.METHODS:
         raise fail(Code.NOT_SUPPORTED, f"there is no recipe for the method {method!r}", param="method")
-    # One GPU a job; more than one visible would make the trainer spread a batch over all of them.
-    if attempt.job.recipe.get("num_gpu"):
+    # One GPU a job; more than one visible would make the trainer spread a batch over all of them. A supervisor has
+    # named the job's own already.
+    if recipe.get("num_gpu"):
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
-    return recipe(attempt)
+    return supervised.train(attempt)
 
 
 if __name__ == "__main__":
-    sys.exit(children.run(sys.argv[1:], "fine_tuning_job", train))
+    sys.exit(children.run(sys.argv[1:], {"fine_tuning_job": train}))

@@ -123,7 +123,7 @@ def bare(path: Path, threads: int) -> None:
     from tunebus.services.platform.child import models
     from tunebus.services.platform.child.dataset import encode, load_rows, make_encoder
     from tunebus.services.platform.rows.encoding import fit, set_pad_token
-    from tunebus.services.trainer.recipes import lora
+    from tunebus.services.trainer.recipes import supervised
 
     recipe = FineTuningRecipe.model_validate_json(path.read_bytes())
     rows, split = load_rows(recipe.dataset)
@@ -145,8 +145,8 @@ def bare(path: Path, threads: int) -> None:
     kept, counts = fit(encoded, length)
     model = models.load_model(recipe.model, "float32")
     set_pad_token(tokenizer, 4096, encoder.stop_ids)
-    settled = lora.settle(recipe, model.config, "cpu", length, counts, fit([], length)[1])
-    trainer, _ = lora.build(recipe, settled, model, tokenizer, kept, [], output_dir=path.parent / "bare")
+    settled = supervised.settle(recipe, model.config, "cpu", length, counts, fit([], length)[1])
+    trainer, _ = supervised.build(recipe, settled, model, tokenizer, kept, [], output_dir=path.parent / "bare")
     trainer.add_callback(Clock())
     trainer.train()
     print(rate(ends))

@@ -40,7 +40,7 @@ from tunebus.contracts.recipes import FineTuningRecipe
 from tunebus.services.evaluator.scoring import Scorer
 from tunebus.services.platform.child import models
 from tunebus.services.platform.rows.encoding import IGNORED, Encoded, fit
-from tunebus.services.trainer.recipes import lora
+from tunebus.services.trainer.recipes import supervised
 
 from tests.fixtures.tiny_models import make_tokenizer
 
@@ -118,10 +118,10 @@ def ours(rows: Sequence[Encoded], tokenizer: Any) -> tuple[float, float]:
     model = make_model()
     kept, counts = fit(rows, LENGTH)
     _, none = fit([], LENGTH)
-    settled = lora.settle(recipe, model.config, "cpu", LENGTH, counts, none)
+    settled = supervised.settle(recipe, model.config, "cpu", LENGTH, counts, none)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        trainer, _ = lora.build(recipe, settled, model, tokenizer, kept, [], output_dir=Path(folder))
+        trainer, _ = supervised.build(recipe, settled, model, tokenizer, kept, [], output_dir=Path(folder))
         trainer.add_callback(clock)
         trainer.train()
     return clock.tokens_per_second(), loss_of(trainer.model, rows)

@@ -7,6 +7,7 @@ Exit codes: 0 finished or stopped, 1 failed (the result names the cause), 2 not 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -24,32 +25,38 @@ from typing import Any, Literal, NoReturn
 from pydantic import ValidationError
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import TunebusError
-from tunebus.contracts.recipes import ChildJob
+from tunebus.contracts.recipes import Checked, ChildJob
 from tunebus.services.platform.child import failures, lifeline
 from tunebus.services.platform.child.failures import Failure
 from tunebus.services.platform.child.files import write_document
 from tunebus.services.platform.child.logtail import LogTail
 from tunebus.services.platform.child.machine import Machine
 from tunebus.services.platform.child.spool import Spool
+from tunebus.services.platform.child.suggestions import suggestion
 
 logger = logging.getLogger("tunebus.child")
 
 OUTPUT = "output.log"
 RESULT = "result.json"
 RUNNING = "running.json"
+RECORDED = "recorded.json"  # the supervisor's: the newest checkpoint that the registry has recorded
 TELEMETRY = "telemetry.jsonl"
 DRAFTS = ".tmp-*"  # folders that a death left half written
 
 
 @dataclass(frozen=True)
 class Ending:
-    """A good end. `result` is a path relative to the attempt's folder."""
+    """A good end. `result` is a path relative to the attempt's folder, `early_stopping` why there were fewer steps."""
 
     outcome: Literal["finished", "stopped"]
     step: int = 0
     result: str | None = None
     result_sha256: str | None = None
+    result_type: Literal["adapter", "model"] | None = None
+    early_stopping: str | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    checked: Checked | None = None
+    registered_model: str | None = None
 
 
 class Attempt:
@@ -60,6 +67,7 @@ class Attempt:
         self.folder = Path(job.attempt_folder)
         self.spool = spool
         self.started = time.monotonic()
+        self.resolved: dict[str, Any] = {}
         self._stopping = threading.Event()
         self._progressed = 0.0
 
@@ -70,6 +78,13 @@ class Attempt:
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def recorded_step(self) -> int | None:
+        """The step of the newest checkpoint that the supervisor knows to be recorded; None by hand, or before."""
+        try:
+            return int(json.loads((self.folder / RECORDED).read_bytes())["step"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def say(self, text: str) -> None:
         """A line of the job's log."""
@@ -87,23 +102,24 @@ class Attempt:
         self, total_steps: int, *, resumed_from_step: int = 0, resolved: Mapping[str, Any], versions: Mapping[str, str]
     ) -> None:
         """Everything is loaded; the first step follows."""
+        self.resolved = dict(resolved)
         document = {
             "total_steps": total_steps,
             "resumed_from_step": resumed_from_step,
-            "resolved": dict(resolved),
+            "resolved": self.resolved,
             "versions": dict(versions),
         }
         write_document(self.folder / RUNNING, document)
 
 
-def run(arguments: list[str], kind: str, work: Callable[[Attempt], Ending]) -> int:
-    """The main of a child process: everything around the work itself."""
+def run(arguments: list[str], works: Mapping[str, Callable[[Attempt], Ending]]) -> int:
+    """The main of a child process: everything around the work itself, which is found by the kind of the job."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print("usage: python -m tunebus.services.<trainer|evaluator>.run JOB.json", file=sys.stderr)
         return 0 if arguments in (["-h"], ["--help"]) else 2
     lifeline.hold()
     try:
-        job = _read(Path(arguments[0]), kind)
+        job = _read(Path(arguments[0]), works)
     except TunebusError as error:
         print(f"{arguments[0]}: {error.problem.message}", file=sys.stderr)
         return 2
@@ -129,14 +145,19 @@ def run(arguments: list[str], kind: str, work: Callable[[Attempt], Ending]) -> i
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    tail = _tail(folder, spool)
-    limit = job.recipe.get("num_memory_gb")
+    return carry_out(attempt, works[job.kind], _tail(folder, spool))
+
+
+def carry_out(attempt: Attempt, work: Callable[[Attempt], Ending], tail: LogTail | None = None) -> int:
+    """Do the work within the job's memory, and leave its result; returns the exit code."""
+    folder, spool = attempt.folder, attempt.spool
+    limit = attempt.job.recipe.get("num_memory_gb")
 
     def over(rss: int) -> NoReturn:
         assert limit is not None
         failure = failures.over_limit(rss, int(limit * 1024**3))
         print(failure.message, file=sys.stderr, flush=True)
-        _leave(folder, failure)
+        _leave(attempt, failure)
         os._exit(1)
 
     machine = Machine(spool, int(limit * 1024**3) if limit else None, over)
@@ -145,6 +166,11 @@ def run(arguments: list[str], kind: str, work: Callable[[Attempt], Ending]) -> i
         ending = work(attempt)
         document: dict[str, Any] = {"outcome": ending.outcome, "step": ending.step, "result": ending.result}
         document |= {"result_sha256": ending.result_sha256, "metrics": dict(ending.metrics)}
+        document |= {"result_type": ending.result_type, "early_stopping": ending.early_stopping}
+        document |= {
+            "checked": ending.checked.model_dump() if ending.checked else None,
+            "registered_model": ending.registered_model,
+        }
         document["metrics"]["peak_memory_bytes"] = float(machine.peak_rss)
         failed = None
     except BaseException as error:  # whatever it was, the supervisor is told
@@ -166,17 +192,17 @@ def run(arguments: list[str], kind: str, work: Callable[[Attempt], Ending]) -> i
     except OSError as error:
         failed = failed or failures.explain(error)
     if failed is not None:
-        _leave(folder, failed)
+        _leave(attempt, failed)
         return 1
     try:
         write_document(folder / RESULT, document)
     except OSError as error:
-        _leave(folder, failures.explain(error))
+        _leave(attempt, failures.explain(error))
         return 1
     return 0
 
 
-def _read(path: Path, kind: str) -> ChildJob:
+def _read(path: Path, kinds: Collection[str]) -> ChildJob:
     try:
         body = path.read_bytes()
     except OSError as error:
@@ -189,21 +215,23 @@ def _read(path: Path, kind: str) -> ChildJob:
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
         )
         raise failures.unreadable_job(f"not a job: {wrong}") from None
-    if job.kind != kind:
-        raise failures.unreadable_job(f"this child does a {kind}, not a {job.kind}")
+    if job.kind not in kinds:
+        raise failures.unreadable_job(f"this child does a {' or a '.join(kinds)}, not a {job.kind}")
     return job
 
 
-def _leave(folder: Path, failure: Failure) -> None:
+def _leave(attempt: Attempt, failure: Failure) -> None:
+    change = failure.suggestion or suggestion(failure.cause, attempt.job.model_dump(), attempt.resolved)
     document = {
         "outcome": "failed",
         "cause": failure.cause,
         "message": failure.message,
         "detail": failure.detail,
         "hint": failure.hint,
+        "suggestion": change,
     }
     try:
-        write_document(folder / RESULT, document)
+        write_document(attempt.folder / RESULT, document)
     except OSError as error:  # no room for even that: the supervisor reads the last words instead
         print(f"{failure.cause}: {failure.message} ({error.strerror})", file=sys.stderr, flush=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import traceback
 from dataclasses import dataclass
+from typing import Any
 
 from tunebus.contracts.commands import FailureCause
 from tunebus.contracts.errors import Code, TunebusError, fail
@@ -27,27 +28,31 @@ _GPU_MEMORY_WORDS = (
 class ChildFailure(Exception):
     """A failure whose cause is known where it happens."""
 
-    def __init__(self, cause: FailureCause, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self, cause: FailureCause, message: str, hint: str | None = None, suggestion: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.cause: FailureCause = cause
         self.message = message
         self.hint = hint
+        self.suggestion = suggestion
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The fields of a failed attempt's result."""
+    """The fields of a failed attempt's result. `suggestion` is left None where the cause alone says what to change."""
 
     cause: FailureCause
     message: str
     hint: str | None = None
     detail: str = ""
+    suggestion: dict[str, Any] | None = None
 
 
 def explain(error: BaseException) -> Failure:
     """The failure behind an exception. What nobody foresaw is `crashed`, with the last frames as detail."""
     if isinstance(error, ChildFailure):
-        return Failure(error.cause, error.message, error.hint)
+        return Failure(error.cause, error.message, error.hint, suggestion=error.suggestion)
     if isinstance(error, TunebusError):
         problem = error.problem
         cause: FailureCause = "bad_data" if problem.param in (None, "path") else "bad_configuration"

@@ -15,6 +15,8 @@ from typing import Any
 
 from tunebus.contracts.telemetry import spell
 
+SAMPLE_CHARACTERS = 2000
+
 
 class Spool:
     """Appends records; safe to use from several threads. Raises OSError when the disk is full, leaving no half line."""
@@ -33,6 +35,10 @@ class Spool:
 
     def log(self, offset: int, text: str) -> None:
         self._append({"k": "log", "offset": offset, "text": text})
+
+    def sample(self, step: int, row: int, prompt: str, reference: str, answer: str) -> None:
+        texts = {"prompt": prompt, "reference": reference, "answer": answer}
+        self._append({"k": "sample", "step": step, "row": row} | {name: _cut(text) for name, text in texts.items()})
 
     def system(self, values: Mapping[str, float]) -> None:
         self._append({"k": "system", "values": {name: spell(value) for name, value in values.items()}})
@@ -57,6 +63,10 @@ class Spool:
                 raise
             self._size += len(line)
             self._last += 1
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SAMPLE_CHARACTERS else text[: SAMPLE_CHARACTERS - 1] + "…"
 
 
 def _whole_lines(path: Path) -> tuple[int, int]:

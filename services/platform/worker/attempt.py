@@ -9,17 +9,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tunebus.contracts import rpc
-from tunebus.contracts.commands import CompleteAttempt, FailAttempt
+from tunebus.contracts.commands import CompleteAttempt, FailAttempt, RecordCheckpoint
 from tunebus.contracts.recipes import ChildJob
 from tunebus.services.platform.child.files import write_document
 from tunebus.services.platform.home import SCHEME, Home
 from tunebus.services.platform.settings import Settings
-from tunebus.services.platform.worker import inputs, memory
+from tunebus.services.platform.worker import inputs, memory, user_script
 from tunebus.services.platform.worker.bus import Bus
 from tunebus.services.platform.worker.calls import Registry
 from tunebus.services.platform.worker.child import Child, Exit, environment
@@ -34,7 +34,6 @@ from tunebus.services.platform.worker.inputs import Refused, VerifyCheckpoint
 from tunebus.services.platform.worker.reports import Reports
 
 LOOK_SECONDS = 0.25  # how often the folder is looked at for new reports
-MEMORY_SECONDS = 1.0
 TEARDOWN_SECONDS = 30.0  # a child that wrote its result and still does not end is ended
 SHUTDOWN_SECONDS = 4.0  # for the last reports when the worker is told to go
 
@@ -43,11 +42,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WorkerKind:
-    """What tells one kind of worker from another. `command` starts a child; the path of its `job.json` is appended."""
+    """What tells one kind of worker from another. `command` starts a child; the path of its `job.json` is appended.
+    `environment` is what a child gets besides, by its recipe.
+    """
 
     name: str
     job_kind: rpc.JobKind
     command: Sequence[str]
+    other_kinds: Sequence[rpc.JobKind] = ()
+    environment: Callable[[Mapping[str, Any], Settings], Mapping[str, str]] | None = None
     verify_checkpoint: VerifyCheckpoint | None = None
 
 
@@ -74,6 +77,7 @@ class Attempt:
         self._folder = attempt_folder(around.home, assignment)
         self._findings = Findings(self._folder, around.home)
         self._progress = Progress()
+        self._unrecorded: dict[str, int] = {}
         self._control = Control(self._names)
         self._heartbeat = Heartbeat(self._ask, self._control.obey, assignment.lease_seconds)
         self._reports = Reports(around.bus.report, assignment.kind, self._control.give_up, self._heartbeat.fresh)
@@ -111,7 +115,10 @@ class Attempt:
                 return not_started(folder, control.told)
             command = [*self._around.kind.command, str(folder.job_file)]
             kills = memory.oom_kills()
-            child = control.child = Child.start(command, folder.path, folder.output, environment(job.threads), lock)
+            surroundings = environment(job.threads, gpus=self._assignment.gpus)
+            if self._around.kind.environment is not None:
+                surroundings |= self._around.kind.environment(job.recipe, self._around.settings)
+            child = control.child = Child.start(command, folder.path, folder.output, surroundings, lock)
         except Refused as refusal:
             return refused(folder, refusal.cause, str(refusal), refusal.hint)
         except OSError as error:
@@ -130,10 +137,12 @@ class Attempt:
         """Check the inputs, choose the checkpoint, write `job.json`. Reads whole files: not for the event loop."""
         around, assignment = self._around, self._assignment
         recipe = inputs.localize(assignment.recipe, around.home)
-        inputs.check_dataset(recipe.get("dataset") or {})
+        if recipe.get("dataset"):
+            inputs.check_dataset(recipe["dataset"])
         resume = None
         if around.kind.verify_checkpoint is not None:
             resume = inputs.newest_whole(assignment.checkpoints, around.home, around.kind.verify_checkpoint)
+        script = user_script.take(recipe.get("user_script"), around.settings.user_scripts, self._folder.script)
         workers = around.settings.trainers if around.kind.name == "trainer" else around.settings.evaluators
         job = ChildJob(
             kind=assignment.kind,
@@ -144,6 +153,8 @@ class Attempt:
             resume_from=str(resume[1]) if resume else None,
             resume_manifest_sha256=resume[0].manifest_sha256 if resume else None,
             threads=inputs.threads(recipe.get("num_cpu"), around.settings.threads_per_job, workers),
+            script=str(self._folder.script) if script else None,
+            script_folder=str(script) if script else None,
         )
         write_document(self._folder.job_file, job.model_dump(mode="json"))
         return job
@@ -156,16 +167,13 @@ class Attempt:
         """Look after a running child until it has ended."""
         limit = job.recipe.get("num_memory_gb")
         result_since: float | None = None
-        weighed = 0.0
         while not await child.ended_within(LOOK_SECONDS):
             await self._heartbeat.fresh()
             self._collect()
             now = time.monotonic()
-            if limit and now - weighed >= MEMORY_SECONDS:
-                weighed = now
-                if memory.used_bytes(child.pid) > limit * memory.GIB:
-                    self._control.told.memory_limit_gb = limit
-                    child.kill()
+            if limit and memory.used_bytes(child.pid) > limit * memory.GIB:
+                self._control.told.memory_limit_gb = limit
+                child.kill()
             if result_since is None and self._folder.result_file.exists():
                 result_since = now
             elif result_since is not None and now - result_since > TEARDOWN_SECONDS:
@@ -174,8 +182,19 @@ class Attempt:
         return await child.wait()
 
     def _collect(self) -> None:
+        """Hand out what is new, and tell the child which of its checkpoints the registry has by now."""
         for report, step in self._findings.new():
-            self._reports.add(report, step)
+            identity = self._reports.add(report, step)
+            if isinstance(report, RecordCheckpoint):
+                self._unrecorded[identity] = report.step
+        known = {
+            identity: outcome for identity in self._unrecorded if (outcome := self._reports.outcomes.get(identity))
+        }
+        steps = [self._unrecorded.pop(identity) for identity in known]
+        accepted = [step for step, outcome in zip(steps, known.values(), strict=True) if outcome.error is None]
+        if accepted:
+            with contextlib.suppress(OSError):  # the child then keeps what it would have kept anyway
+                self._folder.note_recorded(max(accepted))
 
     async def _ask(self, timeout: float) -> rpc.HeartbeatReply:
         call = rpc.Heartbeat(

@@ -25,8 +25,11 @@ _SECRET_NAMES = re.compile(r"(API|ACCESS|PRIVATE|SECRET|ENCRYPTION|SIGNING)_?KEY
 _URL_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
-def environment(threads: int, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The child's environment: this process's, less its settings and everything that looks like a secret.
+def environment(
+    threads: int, inherited: Mapping[str, str] | None = None, *, gpus: Sequence[str] = ()
+) -> dict[str, str]:
+    """The child's environment: this process's, less its settings and everything that looks like a secret. It sees the
+    GPUs that the job was given, and no other.
 
     `TUNEBUS_HOME` stays, so that every process of a studio can be told by it.
     """
@@ -40,6 +43,7 @@ def environment(threads: int, inherited: Mapping[str, str] | None = None) -> dic
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": str(threads),
+        "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from tunebus.contracts.commands import CompleteAttempt, FailAttempt, FailureCause
+from tunebus.services.platform.child.suggestions import suggestion
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.logs import redact
 from tunebus.services.platform.worker.child import Exit
@@ -46,6 +47,7 @@ class _Failure:
     message: str
     detail: str = ""
     hint: str | None = None
+    suggestion: dict[str, Any] | None = None
     exit: Exit = field(default_factory=lambda: Exit(None, None))
 
 
@@ -72,6 +74,9 @@ def refused(folder: AttemptFolder, cause: FailureCause, message: str, hint: str 
 
 
 def failed(folder: AttemptFolder, failure: _Failure) -> FailAttempt:
+    change = failure.suggestion
+    if change is None and (job := folder.job()) is not None:
+        change = suggestion(failure.cause, job, (read_json(folder.running_file) or {}).get("resolved"))
     return FailAttempt(
         job_id=folder.job_id,
         attempt=folder.attempt,
@@ -79,6 +84,7 @@ def failed(folder: AttemptFolder, failure: _Failure) -> FailAttempt:
         message=redact(failure.message)[:4000] or "ended without a word",
         detail=redact(failure.detail)[-20_000:],
         hint=failure.hint[:1000] if failure.hint else None,
+        suggestion=change,
         signal=failure.exit.signal,
         exit_code=failure.exit.code,
     )
@@ -105,7 +111,11 @@ def _by_result(
                 step=result.get("step", 0),
                 result_uri=home.uri(folder.path / relative) if relative else None,
                 result_sha256=result.get("result_sha256"),
+                result_type=result.get("result_type"),
+                early_stopping=result.get("early_stopping"),
                 metrics={str(name): finite(value) for name, value in metrics.items()},
+                checked=result.get("checked"),
+                registered_model=result.get("registered_model"),
             )
         if outcome == "failed":
             return failed(
@@ -115,6 +125,7 @@ def _by_result(
                     str(result.get("message") or ""),
                     str(result.get("detail") or "") or folder.last_lines(),
                     str(result["hint"]) if result.get("hint") else None,
+                    result.get("suggestion"),
                     left or Exit(None, None),
                 ),
             )
@@ -131,7 +142,7 @@ def _without_result(folder: AttemptFolder, left: Exit | None, told: Told) -> _Fa
             f"the child used more than the {told.memory_limit_gb:g} GiB that the job may use",
             lines,
             "give the job more num_memory, or use a smaller batch size or max_length",
-            left or Exit(None, signal.SIGKILL),
+            exit=left or Exit(None, signal.SIGKILL),
         )
     if told.shutdown:
         return _Failure("worker_shutdown", "the worker was shut down", exit=left or Exit(None, None))
@@ -139,12 +150,14 @@ def _without_result(folder: AttemptFolder, left: Exit | None, told: Told) -> _Fa
         return _Failure("worker_shutdown", "the worker died, and the child with it", lines)
     last = lines.rsplit("\n", 1)[-1]
     if left.signal == signal.SIGKILL and told.oom_kills > 0:
-        return _Failure("out_of_memory", "the kernel killed the child for lack of memory", lines, _MEMORY_HINT, left)
+        return _Failure(
+            "out_of_memory", "the kernel killed the child for lack of memory", lines, _MEMORY_HINT, exit=left
+        )
     if left.signal == getattr(signal, "SIGXFSZ", None):
-        return _Failure("disk_full", "the limit on the size of a file was reached", lines, _DISK_HINT, left)
+        return _Failure("disk_full", "the limit on the size of a file was reached", lines, _DISK_HINT, exit=left)
     for words, cause in _LAST_WORDS:
         if words in last:
-            return _Failure(cause, last, lines, _DISK_HINT if cause == "disk_full" else _MEMORY_HINT, left)
+            return _Failure(cause, last, lines, _DISK_HINT if cause == "disk_full" else _MEMORY_HINT, exit=left)
     if left.signal is not None:
         return _Failure("killed_by_signal", f"the child was killed by {_name(left.signal)}", lines, exit=left)
     ended = f"the child ended with exit code {left.code} and without a result"

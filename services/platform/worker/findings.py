@@ -77,6 +77,7 @@ class Findings:
                 manifest_sha256=hashlib.sha256(raw).hexdigest(),
                 loss=finite(metrics.get("loss")),
                 eval_loss=finite(metrics.get("eval_loss")),
+                best=manifest.get("best") is True,
             )
         except FileNotFoundError:
             return None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebus.contracts.commands import FailureCause
+from tunebus.services.platform.child.attempt import RECORDED, RESULT
 from tunebus.services.platform.child.files import write_document
 
 
@@ -71,7 +72,9 @@ class AttemptFolder:
         self.spool = path / "telemetry.jsonl"
         self.sent_file = path / "telemetry.sent"
         self.running_file = path / "running.json"
-        self.result_file = path / "result.json"
+        self.result_file = path / RESULT
+        self.recorded_file = path / RECORDED
+        self.script = path / "script.py"
         self.ending_file = path / "ending.json"
         self.checkpoints = path / "checkpoints"
 
@@ -114,6 +117,10 @@ class AttemptFolder:
 
     def write_ending(self, ending: Ending) -> None:
         write_document(self.ending_file, {"type": ending.type, "data": ending.data, "outcome": ending.outcome})
+
+    def note_recorded(self, step: int) -> None:
+        """Tell the child which checkpoint the registry would have an attempt resume from: it must not go yet."""
+        write_document(self.recorded_file, {"step": step})
 
     def job(self) -> dict[str, Any] | None:
         """`job.json` as written, or None when the attempt never came so far."""

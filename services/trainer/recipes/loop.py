@@ -16,9 +16,13 @@ from trl import SFTTrainer
 from tunebus.services.platform.child.attempt import Attempt
 from tunebus.services.platform.rows.encoding import IGNORED
 from tunebus.services.trainer import checkpoints
+from tunebus.services.trainer.recipes import evaluations
 from tunebus.services.trainer.recipes.loss import frozen_head_loss
 from tunebus.services.trainer.recipes.order import Order
 from tunebus.services.trainer.recipes.reporting import Reporter, nan_loss
+from tunebus.services.trainer.recipes.samples import Samples
+
+_ONE_FILE = "100TB"
 
 
 class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types that mypy follows here
@@ -31,6 +35,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         held_out: Sequence[dict[str, Any]] = (),
         attempt: Attempt | None = None,
         reporter: Reporter | None = None,
+        samples: Samples | None = None,
         save_last: int = 2,
         **options: Any,
     ) -> None:
@@ -38,6 +43,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         self._held_out = sorted(held_out, key=lambda row: len(row["input_ids"]), reverse=True)
         self._attempt = attempt
         self._reporter = reporter
+        self._samples = samples
         self._save_last = save_last
         super().__init__(callbacks=[reporter] if reporter is not None else None, **options)
         self._base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
@@ -142,12 +148,15 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
                 loss += float(F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum"))
                 correct += float((logits.argmax(dim=-1) == targets)[scored].sum())
                 count += float(scored.sum())
+            if self._samples is not None and not (self._attempt is not None and self._attempt.is_stopping):
+                with self.accelerator.autocast():
+                    self._samples.take(self.model, self.state.global_step)
         self.model.train(was_training)
         if self._attempt is not None and self._attempt.is_stopping:
             return {}
         metrics = {"eval_loss": loss / max(count, 1.0), "eval_token_accuracy": correct / max(count, 1.0)}
         if self._reporter is not None:
-            self._reporter.evaluated(self.state.global_step, metrics)
+            self._reporter.evaluated(self.state, self.control, metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -155,7 +164,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         step = self.state.global_step
         for parameter in self.model.parameters():
             if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
-                raise nan_loss(step, "adapter", float("nan"))
+                raise nan_loss(step, "weights", float("nan"))
         root = Path(self.args.output_dir)
         reporter, attempt = self._reporter, self._attempt
         metrics = {
@@ -163,12 +172,18 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
             "eval_loss": reporter.eval_losses.get(step) if reporter else None,
         }
         sync: Callable[[], None] = attempt.spool.sync if attempt is not None else (lambda: None)
-        checkpoints.write(root, step, self._write_state, metrics, before_manifest=sync)
-        checkpoints.retain(root, self._save_last)
+        best = reporter is not None and evaluations.best_step(reporter.eval_losses) == step
+        checkpoints.write(root, step, self._write_state, metrics, before_manifest=sync, best=best)
+        checkpoints.retain(root, self._save_last, attempt.recorded_step() if attempt is not None else None)
 
     def _write_state(self, folder: Path) -> None:
         """All that resuming needs, under the names that transformers looks for."""
-        self.model.save_pretrained(folder, save_embedding_layers=False)
+        if self._base is self.model:
+            self.model.save_pretrained(folder, max_shard_size=_ONE_FILE)
+        else:
+            self.model.save_pretrained(folder, save_embedding_layers=False)
+        if self._reporter is not None:
+            evaluations.write(folder, self._reporter.eval_losses)
         self._save_optimizer_and_scheduler(str(folder))
         self._save_scaler(str(folder))
         self._save_rng_state(str(folder))

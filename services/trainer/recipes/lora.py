@@ -1,315 +1,41 @@
-"""Supervised fine-tuning with LoRA (Hu et al. 2021, arXiv:2106.09685): from a recipe to an adapter on disk.
-
-Heavy libraries are imported on the way, after the data was found to be good: a bad file fails in a second.
-"""
+"""LoRA (Hu et al. 2021, arXiv:2106.09685): small matrices beside the frozen weights are trained and kept."""
 
 from __future__ import annotations
 
-import math
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psutil
-from tunebus.contracts.recipes import FineTuningRecipe
-from tunebus.services.platform.child import models
-from tunebus.services.platform.child.attempt import Attempt, Ending
-from tunebus.services.platform.child.dataset import encode, load_rows, longest_allowed, make_encoder
-from tunebus.services.platform.child.failures import ChildFailure
-from tunebus.services.platform.child.files import folder_sha256, sync_folder, sync_tree
-from tunebus.services.platform.rows.encoding import Counts, Encoded, fit, set_pad_token
-from tunebus.services.trainer import checkpoints
-from tunebus.services.trainer.recipes import plan as planning
-from tunebus.services.trainer.recipes.plan import Device, Plan
-
-ADAPTER = "adapter"
+from tunebus.contracts.recipes import FineTuningRecipe, LoraSettings
+from tunebus.services.trainer.recipes.method import Method, Trained, WeightType
 
 
-def train(attempt: Attempt) -> Ending:
-    """Run the recipe of the attempt's job to its end, or to the order to stop. Errors: any; see `failures.explain`."""
-    recipe = FineTuningRecipe.model_validate(attempt.job.recipe)
-    attempt.progress("loading", 0, 1)
-    rows, split = load_rows(recipe.dataset)
-    if not split.train:
-        raise ChildFailure(
-            "bad_data",
-            f"no row is left to train on: of {len(rows)} rows, {len(split.test)} are held out",
-            "add more rows, or train with train_test_split 1.0",
-        )
-    attempt.say(f"{len(rows)} rows: {len(split.train)} to train on, {len(split.test)} held out")
-    resume, resumed_from = _resume(attempt)
-
-    models.quiet()
-    import torch
-
-    torch.set_num_threads(attempt.job.threads)
-    device: Device = "cuda" if recipe.num_gpu > 0 and torch.cuda.is_available() else "cpu"
-    tokenizer = models.load_tokenizer(recipe.model)
-    config = models.load_config(recipe.model)
-    encoder = make_encoder(tokenizer, recipe.dataset, recipe.text_format)
-    total = len(split.train) + len(split.test)
-    train_rows = encode(encoder, rows, split.train, lambda done: attempt.progress("preparing", done, total))
-    test_rows = encode(
-        encoder, rows, split.test, lambda done: attempt.progress("preparing", len(split.train) + done, total)
-    )
-    del rows
-    attempt.progress("preparing", total, total)
-    length = longest_allowed(
-        recipe.training_arguments.max_length,
-        models.context_length(config, tokenizer),
-        max(len(row.input_ids) for row in [*train_rows, *test_rows]),
-    )
-    train_rows, train_counts = fit(train_rows, length)
-    test_rows, test_counts = fit(test_rows, length)
-    _say_counts(attempt, train_counts, test_counts, length)
-
-    half = device == "cuda" and torch.cuda.is_bf16_supported()
-    model = models.load_model(recipe.model, "bfloat16" if half else "float32")
-    pad_token = set_pad_token(tokenizer, models.check_vocabulary(tokenizer, model, recipe.model), encoder.stop_ids)
-    settled = settle(recipe, config, device, length, train_counts, test_counts)
-    attempt.say(f"{settled.total_steps} steps in {settled.precision} on {settled.device}")
-    if attempt.is_stopping:
-        return Ending("stopped", step=resumed_from)
-
-    trainer, reporter = build(
-        recipe,
-        settled,
-        model,
-        tokenizer,
-        train_rows,
-        test_rows,
-        attempt=attempt,
-        resumed=resume is not None,
-        extra={
-            "pad_token": pad_token,
-            "text_format": encoder.text_format,
-            "train": asdict(train_counts),
-            "held_out": asdict(test_counts),
-            "dataset_sha256": recipe.dataset.sha256,
-            "model_sha256": recipe.model.sha256,
-            "threads": attempt.job.threads,
-        },
-    )
-    assert reporter is not None
-    trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
-    step = int(trainer.state.global_step)
-    if attempt.is_stopping and step < settled.total_steps:
-        attempt.say(f"stopped after step {step}")
-        return Ending("stopped", step=step, metrics=_metrics(trainer, reporter, step - resumed_from))
-    if settled.eval_steps is not None and step not in reporter.eval_losses:
-        trainer.evaluate()
-    attempt.progress("saving", step, settled.total_steps)
-    folder = save_adapter(attempt.folder, trainer.model, tokenizer, Path(recipe.model.location).name)
-    attempt.say(f"adapter {recipe.adapter_name} saved")
-    metrics = _metrics(trainer, reporter, step - resumed_from)
-    return Ending("finished", step, ADAPTER, folder_sha256(folder), metrics)
+def weight_type(gpu_has_bf16: bool) -> WeightType:
+    """Of the frozen weights; peft keeps what is trained in float32."""
+    return "bfloat16" if gpu_has_bf16 else "float32"
 
 
-def settle(recipe: FineTuningRecipe, config: Any, device: Device, length: int, train: Counts, held_out: Counts) -> Plan:
-    """The plan of this run on this machine. Errors: `bad_data`, `bad_configuration`."""
-    import torch
-
-    arguments = recipe.training_arguments
-    if not train.kept:
-        raise ChildFailure(
-            "bad_data",
-            f"none of the {train.rows} training rows has an answer within {length} tokens",
-            "raise max_length, or shorten the prompts",
-        )
-    precision = planning.precision(
-        arguments.precision, device, gpu_has_bf16=device == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    checkpointing = arguments.gradient_checkpointing
-    if checkpointing is None:
-        free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
-        limit = recipe.num_memory_gb
-        if device == "cpu" and limit is not None:
-            free = min(free, int(limit * 1024**3) - psutil.Process().memory_info().rss)
-        estimate = planning.activation_bytes(
-            tokens=arguments.per_device_train_batch_size * length,
-            layers=int(getattr(config, "num_hidden_layers", 1)),
-            hidden=int(getattr(config, "hidden_size", 1)),
-            intermediate=int(getattr(config, "intermediate_size", None) or 4 * getattr(config, "hidden_size", 1)),
-            vocabulary=int(config.vocab_size),
-            bytes_per_value=4 if precision == "float32" else 2,
-        )
-        checkpointing = planning.needs_gradient_checkpointing(estimate, free)
-    return planning.plan(
-        arguments,
-        rows=train.kept,
-        held_out=held_out.kept,
-        length=length,
-        device=device,
-        precision=precision,
-        gradient_checkpointing=checkpointing,
-    )
-
-
-def build(
-    recipe: FineTuningRecipe,
-    settled: Plan,
-    model: Any,
-    tokenizer: Any,
-    train_rows: Sequence[Encoded],
-    test_rows: Sequence[Encoded],
-    *,
-    attempt: Attempt | None = None,
-    output_dir: Path | None = None,
-    resumed: bool = False,
-    extra: Mapping[str, Any] | None = None,
-) -> tuple[Any, Any]:
-    """The trainer, ready to run, and its reporter (None without an attempt). Errors: `bad_configuration`."""
+def peft_config(recipe: FineTuningRecipe) -> Any:
     from peft import LoraConfig
-    from transformers import PrinterCallback
-    from transformers.trainer_utils import SaveStrategy
-    from trl import SFTConfig
-    from tunebus.services.trainer.recipes.loop import RecipeTrainer
-    from tunebus.services.trainer.recipes.order import Order
-    from tunebus.services.trainer.recipes.reporting import Reporter
 
-    arguments = recipe.training_arguments
-    lengths = [len(row.input_ids) for row in train_rows]
-    order = Order(lengths, arguments.per_device_train_batch_size, arguments.seed, grouped=arguments.group_by_length)
-    reporter = None
-    if attempt is not None:
-        known = arguments.model_dump() | planning.describe(settled, dict(extra or {}), lengths)
-        resolved = {name: value for name, value in known.items() if value is not None}
-        resolved["lora"] = recipe.lora.model_dump()
-        reporter = Reporter(attempt, settled, order, resolved, models.versions())
-    folder = attempt.folder / "checkpoints" if attempt is not None else output_dir
-    assert folder is not None
-    checkpoints.remove_drafts(folder)
-    options = SFTConfig(
-        output_dir=str(folder),
-        max_steps=settled.total_steps,
-        per_device_train_batch_size=arguments.per_device_train_batch_size,
-        per_device_eval_batch_size=settled.eval_batch_size,
-        gradient_accumulation_steps=arguments.gradient_accumulation_steps,
-        learning_rate=arguments.learning_rate,
-        lr_scheduler_type=arguments.lr_scheduler_type,
-        warmup_steps=settled.warmup_steps,
-        weight_decay=arguments.weight_decay,
-        max_grad_norm=arguments.max_grad_norm,
-        optim=arguments.optim,
-        seed=arguments.seed,
-        bf16=settled.precision == "bfloat16",
-        fp16=settled.precision == "float16",
-        use_cpu=settled.device == "cpu",
-        gradient_checkpointing=settled.gradient_checkpointing,
-        logging_steps=arguments.logging_steps,
-        logging_nan_inf_filter=False,  # a loss that is no number ends the job; it is not averaged away
-        eval_strategy="steps" if settled.eval_steps else "no",
-        eval_steps=settled.eval_steps,
-        eval_on_start=settled.eval_steps is not None and not resumed,
-        save_strategy=SaveStrategy.STEPS if attempt is not None else SaveStrategy.NO,
-        save_steps=settled.save_steps,
-        max_length=None,  # rows are cut already, and counted
-        dataset_kwargs={"skip_prepare_dataset": True},
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=settled.device == "cuda",
-        push_to_hub=False,
-    )
-    settings = recipe.lora
-    try:
-        trainer = RecipeTrainer(
-            order=order,
-            held_out=[_example(row) for row in test_rows],
-            attempt=attempt,
-            reporter=reporter,
-            save_last=arguments.save_total_limit,
-            model=model,
-            args=options,
-            train_dataset=_dataset(train_rows),
-            eval_dataset=_dataset(test_rows) if settled.eval_steps else None,
-            processing_class=tokenizer,
-            peft_config=LoraConfig(
-                r=settings.r,
-                lora_alpha=settings.lora_alpha,
-                lora_dropout=settings.lora_dropout,
-                target_modules=settings.target_modules,
-                bias=settings.bias,
-                use_rslora=settings.use_rslora,
-                use_dora=settings.use_dora,
-                task_type="CAUSAL_LM",
-            ),
-        )
-    except ValueError as error:
-        raise ChildFailure("bad_configuration", str(error).split("\n", 1)[0]) from None
-    trainer.remove_callback(PrinterCallback)  # the reporter says it better
-    # The path of this machine would say nothing elsewhere, and a studio's home can move.
-    trainer.model.peft_config["default"].base_model_name_or_path = Path(recipe.model.location).name
-    return trainer, reporter
-
-
-def save_adapter(folder: Path, model: Any, tokenizer: Any, base_name: str) -> Path:
-    """Write the adapter with its tokenizer, whole or not at all; returns its folder."""
-    draft, target = folder / f".tmp-{ADAPTER}", folder / ADAPTER
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    model.peft_config["default"].base_model_name_or_path = base_name
-    model.save_pretrained(draft, save_embedding_layers=False)
-    tokenizer.save_pretrained(draft)
-    (draft / "README.md").unlink(missing_ok=True)  # a model card of blanks
-    sync_tree(draft)
-    shutil.rmtree(target, ignore_errors=True)
-    draft.rename(target)
-    sync_folder(folder)
-    return target
-
-
-def _resume(attempt: Attempt) -> tuple[Path | None, int]:
-    if attempt.job.resume_from is None:
-        return None, 0
-    folder = Path(attempt.job.resume_from)
-    try:
-        manifest = checkpoints.read(folder, attempt.job.resume_manifest_sha256)
-    except checkpoints.BrokenCheckpoint as error:
-        raise ChildFailure("crashed", f"cannot resume: {error}", "the job is tried from an older checkpoint") from None
-    attempt.say(f"resuming after step {manifest.step}")
-    return folder, manifest.step
-
-
-def _dataset(rows: Sequence[Encoded]) -> Any:
-    import numpy
-    from datasets import Dataset
-
-    return Dataset.from_dict(
-        {
-            "input_ids": [numpy.asarray(row.input_ids, dtype=numpy.int32) for row in rows],
-            "labels": [numpy.asarray(row.labels, dtype=numpy.int32) for row in rows],
-        }
+    settings = recipe.lora or LoraSettings()
+    return LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=settings.target_modules,
+        bias=settings.bias,
+        use_rslora=settings.use_rslora,
+        use_dora=settings.use_dora,
+        task_type="CAUSAL_LM",
     )
 
 
-def _example(row: Encoded) -> dict[str, list[int]]:
-    return {"input_ids": row.input_ids.tolist(), "labels": row.labels.tolist()}
+def save(folder: Path, trained: Trained) -> None:
+    """The adapter with its tokenizer."""
+    trained.model.peft_config["default"].base_model_name_or_path = Path(trained.recipe.model.location).name
+    trained.model.save_pretrained(folder, save_embedding_layers=False)
+    trained.tokenizer.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # a model card of blanks
 
 
-def _metrics(trainer: Any, reporter: Any, steps: int) -> dict[str, float | None]:
-    losses = reporter.eval_losses
-    metrics: dict[str, float | None] = {"loss": reporter.last.get("loss")}
-    if losses:
-        last = losses[max(losses)]
-        metrics |= {
-            "eval_loss": last,
-            "eval_perplexity": math.exp(last) if last < 700 else None,
-            "best_eval_loss": min(losses.values()),
-        }
-        if 0 in losses:
-            metrics["eval_loss_before"] = losses[0]
-    if steps > 0 and reporter.step_seconds > 0:
-        metrics["steps_per_second"] = steps / reporter.step_seconds
-    trainable, total = trainer.model.get_nb_trainable_parameters()
-    return metrics | {"trainable_parameters": float(trainable), "parameters": float(total)}
-
-
-def _say_counts(attempt: Attempt, train: Counts, held_out: Counts, length: int) -> None:
-    for name, counts in (("training", train), ("held-out", held_out)):
-        if counts.truncated or counts.without_answer:
-            attempt.say(
-                f"of {counts.rows} {name} rows, {counts.truncated} are cut at {length} tokens and "
-                f"{counts.without_answer} left out, since no answer is left of them"
-            )
+METHOD = Method("adapter", weight_type, peft_config, save)

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from tunebus.contracts.recipes import TrainingArguments as Arguments
 from tunebus.services.platform.child.attempt import Attempt
 from tunebus.services.platform.child.failures import ChildFailure
+from tunebus.services.trainer.recipes import evaluations
 from tunebus.services.trainer.recipes.order import Order
 from tunebus.services.trainer.recipes.plan import Plan
 
@@ -22,11 +24,18 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
     """Reports every logging step; a loss that is no number ends the job before it is saved."""
 
     def __init__(
-        self, attempt: Attempt, plan: Plan, order: Order, resolved: Mapping[str, Any], versions: Mapping[str, str]
+        self,
+        attempt: Attempt,
+        plan: Plan,
+        order: Order,
+        arguments: Arguments,
+        resolved: Mapping[str, Any],
+        versions: Mapping[str, str],
     ) -> None:
         self._attempt = attempt
         self._plan = plan
         self._order = order
+        self._arguments = arguments
         self._resolved = resolved
         self._versions = versions
         self._ends: deque[tuple[int, float]] = deque(maxlen=_WINDOW_STEPS)
@@ -34,6 +43,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         self._began = 0.0
         self.last: dict[str, float] = {}
         self.eval_losses: dict[int, float] = {}
+        self.early_stopping: str | None = None
         self.step_seconds = 0.0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -98,13 +108,23 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
                 f"learning rate {values['learning_rate']:.2e}{left}"
             )
 
-    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
-        """The trainer's own evaluation is done."""
+    def evaluated(self, state: TrainerState, control: TrainerControl, metrics: Mapping[str, float]) -> None:
+        """The trainer's own evaluation is done: keep what is best, and stop where nothing gets better."""
+        step = state.global_step
         self._attempt.spool.metric(step, dict(metrics))
         self._attempt.say(f"step {step}: held-out loss {metrics['eval_loss']:.4f}")
         if not math.isfinite(metrics["eval_loss"]):
             raise nan_loss(step, "held-out loss", metrics["eval_loss"])
         self.eval_losses[step] = metrics["eval_loss"]
+        patience = self._arguments.early_stopping_patience
+        if (patience or self._arguments.load_best_model_at_end) and evaluations.best_step(self.eval_losses) == step:
+            control.should_save = True
+        if patience and step < state.max_steps:
+            self.early_stopping = evaluations.why_stop(
+                self.eval_losses, patience, self._arguments.early_stopping_threshold
+            )
+            if self.early_stopping is not None:
+                control.should_save = control.should_training_stop = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._last_save = time.monotonic()

@@ -24,7 +24,7 @@ from tunebus.services.platform.child.spool import Spool
 from tunebus.services.platform.rows.encoding import IGNORED, Encoder
 from tunebus.services.platform.rows.reading import read_rows
 from tunebus.services.platform.rows.split import sample_and_split
-from tunebus.services.trainer.recipes import lora
+from tunebus.services.trainer.recipes import supervised
 
 from tests.fixtures.children import Child, dataset_source, evaluation_recipe, training_recipe, write_job
 from tests.fixtures.tiny_models import make_model
@@ -45,7 +45,7 @@ def adapter(tiny_model: Path, questions: Path, tmp_path_factory: pytest.TempPath
         tiny_model, questions, max_steps=60, save_steps=60, learning_rate=1e-2, lora={"r": 16, "lora_alpha": 32}
     )
     job = ChildJob.model_validate_json(write_job(folder, recipe).read_bytes())
-    lora.train(Attempt(job, Spool(folder / "telemetry.jsonl")))
+    supervised.train(Attempt(job, Spool(folder / "telemetry.jsonl")))
     return folder / "adapter"
 
 

@@ -15,7 +15,7 @@ from tunebus.services.platform.child.attempt import Attempt
 from tunebus.services.platform.child.failures import ChildFailure, Failure, explain
 from tunebus.services.platform.child.spool import Spool
 from tunebus.services.platform.rows.encoding import IGNORED, Encoded, fit
-from tunebus.services.trainer.recipes import lora
+from tunebus.services.trainer.recipes import supervised
 from tunebus.services.trainer.run import train
 
 from tests.fixtures.children import dataset_source, records, training_recipe, write_job
@@ -51,7 +51,7 @@ class TestRefused:
             ({"dataset": {"train_test_split": 0.001}}, "bad_data", "no row is left to train on"),
             ({"max_length": 3}, "bad_data", "has an answer within 3 tokens"),
             ({"text_format": "chat", "dataset": {"features": ["question"]}}, "bad_configuration", "{answer}"),
-            ({"method": "full"}, "bad_configuration", "no recipe for the method 'full'"),
+            ({"method": "soup"}, "bad_configuration", "no recipe for the method 'soup'"),
         ],
     )
     def test_in_words(
@@ -128,8 +128,8 @@ class TestLoss:
         model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
         rows = [self.row(length, answer) for length, answer in ((9, 3), (7, 6), (12, 1), (5, 2))]
         kept, counts = fit(rows, 128)
-        settled = lora.settle(recipe, model.config, "cpu", 128, counts, fit([], 128)[1])
-        trainer, _ = lora.build(recipe, settled, model, make_tokenizer(), kept, [], output_dir=tmp_path)
+        settled = supervised.settle(recipe, model.config, "cpu", 128, counts, fit([], 128)[1])
+        trainer, _ = supervised.build(recipe, settled, model, make_tokenizer(), kept, [], output_dir=tmp_path)
         for name, parameter in trainer.model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
