@@ -12,10 +12,21 @@ _ADAPTER = "0197a3f2-7c00-7000-8000-00000000a001"
 _PROMPT = "0197a3f2-7c00-7000-8000-00000000b001"
 CONFIG_ID = "0197a3f2-7c00-7000-8000-00000000b002"
 JOB_ID = _JOB = "0197a3f2-7c00-7000-8000-00000000f001"
+_OTHER_JOB = "0197a3f2-7c00-7000-8000-00000000f004"
+_TRANSFER = "0197a3f2-7c00-7000-8000-00000000ab01"
 _EVALUATION = "0197a3f2-7c00-7000-8000-00000000f002"
+_PARENT = "0197a3f2-7c00-7000-8000-00000000f003"
+_EXPORT = "0197a3f2-7c00-7000-8000-00000000f004"
 COMMAND_ID = _COMMAND = "0197a3f2-7c00-7000-8000-00000000c001"
 _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _ATTEMPT = f"artifact:jobs/{_JOB}/attempt-1"
+
+_GPU = "GPU-3f1c2b7e-9a40-4d6e-8a51-0c9d2e7f6b18"
+_LOAD = {
+    "cpu_percent": 37.5,
+    "memory_percent": 41.0,
+    "gpus": [{"id": _GPU, "percent": 92.0, "memory_gb": 11.3}],
+}
 
 _TEMPLATES = {
     "prompt_template": "Answer in one sentence.\n\n{input}\n",
@@ -47,6 +58,14 @@ _EVALUATION_RECIPE: dict[str, Any] = {
     "adapter": {"adapter_id": _ADAPTER, "location": f"{_ATTEMPT}/adapter", "sha256": _HASH},
     "dataset": _DATASET_SOURCE,
     "generation": {"max_new_tokens": 64},
+}
+_EXPORT_RECIPE: dict[str, Any] = {
+    "type": "merged",
+    "model": _MODEL_SOURCE,
+    "adapter": _EVALUATION_RECIPE["adapter"],
+    "questions": _DATASET_SOURCE,
+    "destination": {"location": "artifact:exports/faq"},
+    "card": {"name": "faq-adapter", "base_model": "small", "base_sha256": _HASH},
 }
 _CHECKPOINT = {
     "attempt": 1,
@@ -84,6 +103,30 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "generation": {"max_new_tokens": 64},
     },
     "StopEvaluationJob": {"id": _EVALUATION},
+    "StartExportJob": {"adapter_id": "faq-adapter", "type": "merged", "destination": "artifact:exports/faq"},
+    "StopExportJob": {"id": _EXPORT},
+    "RemoveExportJob": {"id": _EXPORT},
+    "RenameDataset": {"id": "faq", "name": "faq 2026"},
+    "RenameModel": {"id": "small", "name": "small llama"},
+    "RenameAdapter": {"id": "faq-adapter", "name": "faq-adapter-v1"},
+    "RenamePrompt": {"id": "faq prompt", "name": "faq prompt, short"},
+    "DescribeConfig": {"id": CONFIG_ID, "description": "for models under 1B", "is_default": True},
+    "RemoveDataset": {"id": "faq", "cascade": True},
+    "RemoveModel": {"id": "small", "cascade": False},
+    "RemoveAdapter": {"id": "faq-adapter"},
+    "RemovePrompt": {"id": "faq prompt"},
+    "RemoveConfig": {"id": CONFIG_ID},
+    "RemoveFineTuningJob": {"id": _JOB, "delete_files": True},
+    "RemoveEvaluationJob": {"id": _EVALUATION},
+    "PrioritizeJob": {"job_id": _JOB, "priority": 10},
+    "HoldJob": {"job_id": "faq-adapter", "reason": "the machine is needed until tonight"},
+    "ReleaseJob": {"job_id": "faq-adapter"},
+    "MoveJob": {"job_id": _EVALUATION, "to": "top"},
+    "LabelJob": {"job_id": _JOB, "labels": ["baseline", "faq"]},
+    "NoteJob": {"job_id": _JOB, "notes": "the first one with the cleaned questions"},
+    "SetJobDependencies": {"job_id": _EVALUATION, "depends_on": ["faq-adapter"]},
+    "ExportDatabase": {"projections": True},
+    "ImportDatabase": {"upload": f"exports/{_TRANSFER}.json"},
     "ReportAttemptRunning": {
         "job_id": _JOB,
         "attempt": 1,
@@ -171,8 +214,23 @@ EVENTS: dict[str, dict[str, Any]] = {
         "out_dir": f"artifact:jobs/{_EVALUATION}",
         "warnings": ["4 rows that the adapter was trained on are left out"],
     },
+    "ExportJobAdded": {
+        "type": "merged",
+        "base_model_id": _MODEL,
+        "adapter_id": _ADAPTER,
+        "destination": "artifact:exports/faq",
+        "asked": COMMANDS["StartExportJob"],
+        "recipe": _EXPORT_RECIPE,
+        "out_dir": f"artifact:jobs/{_EXPORT}",
+    },
     "JobQueued": {"cause": "submitted", "attempts": 0},
-    "AttemptStarted": {"attempt": 2, "worker_id": "trainer-1", "host": "studio", "resume_from": _CHECKPOINT},
+    "AttemptStarted": {
+        "attempt": 2,
+        "worker_id": "trainer-1",
+        "host": "studio",
+        "resume_from": _CHECKPOINT,
+        "gpus": [_GPU],
+    },
     "AttemptRunning": {
         "attempt": 1,
         "total_steps": 190,
@@ -199,6 +257,58 @@ EVENTS: dict[str, dict[str, Any]] = {
         "adapter_id": _ADAPTER,
         "metrics": {"train_loss": 0.9, "eval_loss": 0.6},
     },
+    "DatasetRenamed": {"name": "faq 2026"},
+    "ModelRenamed": {"name": "small llama"},
+    "AdapterRenamed": {"name": "faq-adapter-v1"},
+    "PromptRenamed": {"name": "faq prompt, short"},
+    "ConfigDescribed": {"description": "for models under 1B", "model_family": "llama", "is_default": True},
+    "DatasetRemoved": {"name": "faq 2026"},
+    "ModelRemoved": {"name": "small llama"},
+    "AdapterRemoved": {"name": "faq-adapter-v1"},
+    "PromptRemoved": {"name": "faq prompt, short"},
+    "ConfigRemoved": {"name": "lora: for models under 1B"},
+    "JobHeld": {
+        "cause": "dependency_failed",
+        "message": "it depends on 'other-adapter', which failed",
+        "dependency_id": _OTHER_JOB,
+    },
+    "JobPrioritized": {"priority": 10},
+    "JobMoved": {"to": "top", "rank": "0000000000000000205"},
+    "JobLabeled": {"labels": ["baseline", "faq"]},
+    "JobNoted": {"notes": "the first one with the cleaned questions"},
+    "JobDependenciesSet": {"depends_on": [_OTHER_JOB], "waiting_for": [_OTHER_JOB], "added": [_OTHER_JOB]},
+    "DependencyMet": {"dependency_id": _OTHER_JOB, "waiting_for": []},
+    "JobRemoved": {"name": "faq-adapter", "out_dir": f"artifact:jobs/{_JOB}", "bytes": 181000000},
+    "JobFilesDeleted": {"bytes": 181000000},
+    "DatabaseExported": {
+        "object": f"exports/{_TRANSFER}.json",
+        "position": 1042,
+        "events": 1042,
+        "projections": True,
+        "bytes": 1_204_313,
+        "sha256": _HASH,
+    },
+    "DatabaseImported": {
+        "object": f"exports/{_TRANSFER}.json",
+        "sha256": _HASH,
+        "studio": "tunebus",
+        "exported_at": "2026-01-31T09:30:00.000000Z",
+        "events": 1042,
+        "added": 1040,
+        "skipped": 0,
+        "refused": 2,
+        "held": 1,
+        "left_out_entities": 1,
+        "left_out": [
+            {
+                "aggregate": "prompt",
+                "id": _PROMPT,
+                "name": "faq prompt",
+                "events": 2,
+                "reason": "the name 'faq prompt' is another prompt's here",
+            }
+        ],
+    },
 }
 
 ENTITIES = {
@@ -207,7 +317,20 @@ ENTITIES = {
     "AdapterAdded": _ADAPTER,
     "PromptAdded": _PROMPT,
     "ConfigAdded": CONFIG_ID,
+    "DatasetRenamed": _DATASET,
+    "ModelRenamed": _MODEL,
+    "AdapterRenamed": _ADAPTER,
+    "PromptRenamed": _PROMPT,
+    "ConfigDescribed": CONFIG_ID,
+    "DatasetRemoved": _DATASET,
+    "ModelRemoved": _MODEL,
+    "AdapterRemoved": _ADAPTER,
+    "PromptRemoved": _PROMPT,
+    "ConfigRemoved": CONFIG_ID,
+    "DatabaseExported": _TRANSFER,
+    "DatabaseImported": _TRANSFER,
     "EvaluationJobAdded": _EVALUATION,
+    "ExportJobAdded": _EXPORT,
 }
 """Whose event the example is, where it is not the fine-tuning job's."""
 
@@ -216,24 +339,37 @@ QUERIES: dict[str, dict[str, Any]] = {
     "ListModels": {"limit": 50, "type": "local"},
     "ListAdapters": {"model_id": _MODEL},
     "ListPrompts": {"dataset_id": _DATASET},
-    "ListConfigs": {"type": "lora"},
-    "ListFineTuningJobs": {"state": "running"},
+    "ListConfigs": {"type": "lora", "model_id": "small"},
+    "ListFineTuningJobs": {"state": "running", "label": "baseline", "search": "faq", "order": "newest"},
     "ListEvaluationJobs": {"limit": 10},
+    "ListExportJobs": {"adapter_id": _ADAPTER},
     "GetDataset": {"id": "faq"},
     "GetModel": {"id": "small"},
     "GetAdapter": {"id": "faq-adapter"},
     "GetPrompt": {"id": "faq prompt"},
     "GetConfig": {"id": CONFIG_ID},
+    "GeneratePrompt": {"dataset_id": "faq"},
+    "RenderPrompt": {"prompt_id": "faq prompt", "seed": 7},
+    "GetDatasetSplitByAdapter": {"adapter_id": "faq-adapter"},
     "GetFineTuningJob": {"id": _JOB},
     "GetEvaluationJob": {"id": _EVALUATION},
+    "GetExportJob": {"id": _EXPORT},
     "PreviewDataset": {"id": "faq", "limit": 5, "prompt_id": "faq prompt"},
     "GetMetrics": {"job_id": _JOB, "names": ["loss", "eval_loss"], "since_step": 100},
     "GetLog": {"job_id": _JOB, "offset": 0},
-    "GetEvaluationRows": {"job_id": _EVALUATION, "limit": 20},
+    "GetSamples": {"job_id": _JOB},
+    "GetEvaluationRows": {"job_id": _EVALUATION, "limit": 20, "order": "worst", "metric": "rouge_l"},
+    "CompareEvaluations": {"parent_id": _PARENT, "limit": 5},
+    "ExportEvaluations": {"parent_id": _PARENT, "part": "metrics", "format": "csv"},
     "ListEvents": {"from": 1, "aggregate": "fine_tuning_job", "limit": 100},
     "GetCommandOutcome": {"command_id": _COMMAND},
+    "GetCommandProgress": {"command_id": _COMMAND},
+    "ListChanges": {"from": 10, "to": 25, "aggregate": "fine_tuning_job"},
+    "GetDatabaseExport": {"id": _TRANSFER},
+    "GetDatabaseImport": {"id": _TRANSFER},
     "ListDeadLetters": {"limit": 50},
     "GetDeadLetter": {"id": 1},
+    "ListQueue": {"kind": "fine_tuning_job"},
     "ListWorkers": {},
     "GetOverview": {},
 }
@@ -244,9 +380,23 @@ CALLS: dict[str, dict[str, Any]] = {
         "claim_id": "0197a3f2-7c00-7000-8000-00000000c002",
         "kind": "fine_tuning_job",
         "host": "studio",
-        "capabilities": {"cpus": 8, "memory_gb": 31.2, "gpus": [], "artifact_root": _HASH[:36]},
+        "capabilities": {
+            "cpus": 8,
+            "memory_gb": 31.2,
+            "gpus": ["NVIDIA L4"],
+            "devices": [{"id": _GPU, "name": "NVIDIA L4", "memory_gb": 22.5}],
+            "artifact_root": _HASH[:36],
+        },
+        "load": _LOAD,
     },
-    rpc.HEARTBEAT: {"worker_id": "trainer-1", "job_id": _JOB, "attempt": 1, "step": 40, "total_steps": 190},
+    rpc.HEARTBEAT: {
+        "worker_id": "trainer-1",
+        "job_id": _JOB,
+        "attempt": 1,
+        "step": 40,
+        "total_steps": 190,
+        "load": _LOAD,
+    },
     rpc.RECORD_DEAD_LETTER: {
         "stream": "TUNEBUS_EVENTS",
         "seq": 17,

@@ -14,7 +14,7 @@ HEARTBEAT = "Heartbeat"
 RECORD_DEAD_LETTER = "RecordDeadLetter"
 RESEND_DEAD_LETTER = "ResendDeadLetter"
 
-JobKind = Literal["fine_tuning_job", "evaluation_job"]
+JobKind = Literal["fine_tuning_job", "evaluation_job", "export_job"]
 Desired = Literal["run", "stop_after_checkpoint", "kill"]
 
 
@@ -22,13 +22,38 @@ class _Call(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class Device(_Call):
+    """A GPU. `id` is what the driver knows it by (`GPU-…`), and what a child is given in CUDA_VISIBLE_DEVICES."""
+
+    id: str
+    name: str
+    memory_gb: float | None = None
+
+
 class Capabilities(_Call):
-    """What a worker can offer a job. Memory in GiB."""
+    """What a worker's machine can offer jobs. Memory in GiB. `gpus` are names; `devices` say more of the same."""
 
     cpus: int
     memory_gb: float
     gpus: list[str] = Field(default_factory=list)
+    devices: list[Device] = Field(default_factory=list)
     artifact_root: str = Field(description="identity of the artifact root it sees; another root's jobs are not claimed")
+
+
+class DeviceLoad(_Call):
+    """How busy a GPU is: percent of the time, GiB of its memory."""
+
+    id: str
+    percent: float | None = None
+    memory_gb: float | None = None
+
+
+class Load(_Call):
+    """How busy a machine was since the report before: all its processors and its memory, in percent, and each GPU."""
+
+    cpu_percent: float
+    memory_percent: float
+    gpus: list[DeviceLoad] = Field(default_factory=list)
 
 
 class ClaimJob(_Call):
@@ -37,8 +62,10 @@ class ClaimJob(_Call):
     worker_id: str
     claim_id: str
     kind: JobKind
+    kinds: list[JobKind] = Field(default_factory=list, description="all it does, where that is more than `kind`")
     host: str
     capabilities: Capabilities
+    load: Load | None = None
 
 
 class Assignment(_Call):
@@ -51,6 +78,7 @@ class Assignment(_Call):
     out_dir: str
     recipe: dict[str, Any]
     checkpoints: list[dict[str, Any]] = Field(default_factory=list)
+    gpus: list[str] = Field(default_factory=list, description="ids of the GPUs that are the job's for this attempt")
 
 
 class ClaimReply(_Call):
@@ -66,6 +94,7 @@ class Heartbeat(_Call):
     attempt: int
     step: int = 0
     total_steps: int = 0
+    load: Load | None = None
 
 
 class HeartbeatReply(_Call):

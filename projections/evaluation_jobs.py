@@ -19,4 +19,4 @@ def _added(event: RecordedEvent) -> list[Change]:
         "generation": data["recipe"].get("generation"),
         "selected_features": data["asked"].get("selected_features"),
     }
-    return [Insert(evaluation_jobs, row)]
+    return [Insert(evaluation_jobs, row), *jobs.new_dependencies(event)]

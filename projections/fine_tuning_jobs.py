@@ -22,6 +22,7 @@ def _added(event: RecordedEvent) -> list[Change]:
     training: Mapping[str, Any] = recipe.get("training_arguments") or {}
     row = jobs.new_row(event) | {
         "adapter_name": data["adapter_name"],
+        "model_id": None,
         "register_adapter": data.get("register_adapter", True),
         "method": data["method"],
         "num_workers": asked.get("num_workers", 1),
@@ -32,5 +33,6 @@ def _added(event: RecordedEvent) -> list[Change]:
         "framework_type": asked.get("framework_type", "transformers"),
         "user_script": asked.get("user_script"),
         "user_config": asked.get("user_config"),
+        "estimate": data.get("estimate"),
     }
-    return [Insert(fine_tuning_jobs, row)]
+    return [Insert(fine_tuning_jobs, row), *jobs.new_dependencies(event)]

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from tunebus.contracts.events import RecordedEvent, uses_up_a_retry
-from tunebus.projections.changes import Change, Insert, Update
-from tunebus.projections.tables import JOB_TABLES, job_attempts, job_checkpoints
+from tunebus.projections import removal
+from tunebus.projections.changes import Change, Delete, Insert, Update
+from tunebus.projections.tables import JOB_TABLES, job_attempts, job_checkpoints, job_dependencies, labels_key
 
 
 def new_row(event: RecordedEvent) -> dict[str, Any]:
@@ -27,10 +28,19 @@ def new_row(event: RecordedEvent) -> dict[str, Any]:
         "cause": None,
         "message": None,
         "hint": None,
+        "suggestion": None,
         "attempt": 0,
         "attempts": 0,
         "crashes": 0,
         "priority": data.get("priority", 0),
+        "rank": first_rank(event.position),
+        "depends_on": data.get("depends_on", []),
+        "waiting_for": data.get("waiting_for", []),
+        "unmet": len(data.get("waiting_for", ())),
+        "labels": data.get("labels", []),
+        "labels_key": labels_key(data.get("labels", ())),
+        "notes": data.get("notes", ""),
+        "gpus": [],
         "worker_id": None,
         "host": None,
         "stop": "none",
@@ -41,7 +51,7 @@ def new_row(event: RecordedEvent) -> dict[str, Any]:
         "checkpoint_uri": None,
         "checkpoint_sha256": None,
         "base_model_id": data["base_model_id"],
-        "dataset_id": data["dataset_id"],
+        "dataset_id": data.get("dataset_id"),
         "prompt_id": data.get("prompt_id"),
         "adapter_id": data.get("adapter_id"),
         "num_cpu": recipe.get("num_cpu"),
@@ -65,6 +75,21 @@ def new_row(event: RecordedEvent) -> dict[str, Any]:
     }
 
 
+def first_rank(position: int) -> str:
+    """The rank of a job until it is moved: that of the event that added it. See `rank_between` for what ranks are."""
+    return f"{position:018d}5"
+
+
+def new_dependencies(event: RecordedEvent) -> list[Change]:
+    """The rows that a job just added needs beside its own."""
+    return [_depends(event, other) for other in event.data.get("depends_on", ())]
+
+
+def _depends(event: RecordedEvent, dependency_id: str) -> Insert:
+    row = {"job_id": event.entity_id, "dependency_id": dependency_id, "kind": event.aggregate}
+    return Insert(job_dependencies, row)
+
+
 def apply(event: RecordedEvent) -> list[Change]:
     handler = _HANDLERS.get(event.type)
     return handler(event) if handler else []
@@ -79,18 +104,66 @@ def _attempt(event: RecordedEvent, **values: Any) -> Update:
     return Update(job_attempts, {"job_id": event.entity_id, "attempt": event.data["attempt"]}, values)
 
 
+# Words about what went before, in a job that waits again because somebody or something freed it, are out of date.
+_FREED = ("released", "dependencies_met")
+
+
 def _queued(event: RecordedEvent) -> list[Change]:
+    cause = event.data["cause"]
     return [
         _job(
             event,
             state="queued",
-            cause=event.data["cause"],
+            cause=cause,
             attempts=event.data.get("attempts", 0),
             queued_at=event.recorded_at,
             worker_id=None,
             host=None,
+            gpus=[],
+            **({"message": None, "hint": None} if cause in _FREED else {}),
         )
     ]
+
+
+def _held(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    values = {"cause": data["cause"], "message": data.get("message") or None, "hint": None}
+    return [_job(event, state="held", worker_id=None, host=None, gpus=[], **values)]
+
+
+def _prioritized(event: RecordedEvent) -> list[Change]:
+    return [_job(event, priority=event.data["priority"])]
+
+
+def _moved(event: RecordedEvent) -> list[Change]:
+    return [_job(event, rank=event.data["rank"])]
+
+
+def _labeled(event: RecordedEvent) -> list[Change]:
+    labels = event.data["labels"]
+    return [_job(event, labels=labels, labels_key=labels_key(labels))]
+
+
+def _noted(event: RecordedEvent) -> list[Change]:
+    return [_job(event, notes=event.data["notes"])]
+
+
+def _dependencies_set(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    waiting_for = data.get("waiting_for", [])
+    return [
+        _job(event, depends_on=data["depends_on"], waiting_for=waiting_for, unmet=len(waiting_for)),
+        *(
+            Delete(job_dependencies, {"job_id": event.entity_id, "dependency_id": other})
+            for other in data.get("removed", ())
+        ),
+        *(_depends(event, other) for other in data.get("added", ())),
+    ]
+
+
+def _dependency_met(event: RecordedEvent) -> list[Change]:
+    waiting_for = event.data.get("waiting_for", [])
+    return [_job(event, waiting_for=waiting_for, unmet=len(waiting_for))]
 
 
 def _attempt_started(event: RecordedEvent) -> list[Change]:
@@ -107,6 +180,7 @@ def _attempt_started(event: RecordedEvent) -> list[Change]:
         "message": None,
         "detail": None,
         "hint": None,
+        "suggestion": None,
         "signal": None,
         "exit_code": None,
         "resume_from": data.get("resume_from"),
@@ -125,6 +199,7 @@ def _attempt_started(event: RecordedEvent) -> list[Change]:
         attempts=data["attempt"],
         worker_id=data["worker_id"],
         host=data["host"],
+        gpus=data.get("gpus", []),
         **values,
     )
     return [job, Insert(job_attempts, row)]
@@ -162,6 +237,7 @@ def _checkpoint_recorded(event: RecordedEvent) -> list[Change]:
         "manifest_sha256": data["manifest_sha256"],
         "loss": data.get("loss"),
         "eval_loss": data.get("eval_loss"),
+        "best": data.get("best", False),
         "recorded_at": event.recorded_at,
     }
     job = _job(
@@ -179,7 +255,16 @@ def _attempt_lost(event: RecordedEvent) -> list[Change]:
     cause = "attempt_lost"
     message = f"nobody heard of worker {event.data['worker_id']} for a whole lease"
     return [
-        _job(event, state="interrupted", cause=cause, message=message, hint=None, worker_id=None, host=None),
+        _job(
+            event,
+            state="interrupted",
+            cause=cause,
+            message=message,
+            hint=None,
+            suggestion=None,
+            worker_id=None,
+            host=None,
+        ),
         _attempt(event, state="lost", cause=cause, message=message, ended_at=event.recorded_at),
     ]
 
@@ -192,6 +277,7 @@ def _attempt_failed(event: RecordedEvent) -> list[Change]:
         cause=data["cause"],
         message=data["message"],
         hint=data.get("hint"),
+        suggestion=data.get("suggestion"),
         worker_id=None,
         host=None,
     )
@@ -206,6 +292,7 @@ def _attempt_failed(event: RecordedEvent) -> list[Change]:
             message=data["message"],
             detail=data.get("detail", ""),
             hint=data.get("hint"),
+            suggestion=data.get("suggestion"),
             signal=data.get("signal"),
             exit_code=data.get("exit_code"),
             ended_at=event.recorded_at,
@@ -225,6 +312,7 @@ def _stopped(event: RecordedEvent) -> list[Change]:
         cause=data["cause"],
         message=None,
         hint=None,
+        suggestion=None,
         step=data.get("step", 0),
         worker_id=None,
         host=None,
@@ -242,6 +330,7 @@ def _failed(event: RecordedEvent) -> list[Change]:
             cause=data["cause"],
             message=data["message"],
             hint=data.get("hint"),
+            suggestion=data.get("suggestion"),
             worker_id=None,
             host=None,
             finished_at=event.recorded_at,
@@ -252,13 +341,14 @@ def _failed(event: RecordedEvent) -> list[Change]:
 def _succeeded(event: RecordedEvent) -> list[Change]:
     data = event.data
     # An evaluation's adapter is the one it scores, which stays; a fine-tuning's is the one it made.
-    made: dict[str, Any] = {"adapter_id": data["adapter_id"]} if data.get("adapter_id") else {}
+    made: dict[str, Any] = {name: data[name] for name in ("adapter_id", "model_id") if data.get(name)}
     job = _job(
         event,
         state="succeeded",
-        cause="finished",
-        message=None,
+        cause="early_stopping" if data.get("early_stopping") else "finished",
+        message=data.get("early_stopping"),
         hint=None,
+        suggestion=None,
         step=data.get("step", 0),
         result_uri=data.get("result_uri"),
         result_sha256=data.get("result_sha256"),
@@ -278,8 +368,19 @@ def _end_of_attempt(event: RecordedEvent, state: str, cause: str) -> list[Change
     return [Update(job_attempts, where, {"state": state, "cause": cause, "ended_at": event.recorded_at})]
 
 
+def _removed(event: RecordedEvent) -> list[Change]:
+    return removal.remove(JOB_TABLES[event.aggregate], event)
+
+
 _HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "JobQueued": _queued,
+    "JobHeld": _held,
+    "JobPrioritized": _prioritized,
+    "JobMoved": _moved,
+    "JobLabeled": _labeled,
+    "JobNoted": _noted,
+    "JobDependenciesSet": _dependencies_set,
+    "DependencyMet": _dependency_met,
     "AttemptStarted": _attempt_started,
     "AttemptRunning": _attempt_running,
     "CheckpointRecorded": _checkpoint_recorded,
@@ -289,4 +390,6 @@ _HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "JobStopped": _stopped,
     "JobFailed": _failed,
     "JobSucceeded": _succeeded,
+    "JobRemoved": _removed,
+    "JobFilesDeleted": removal.files_deleted,
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tunebus.contracts.events import RecordedEvent
+from tunebus.projections import removal
 from tunebus.projections.changes import Change, Insert
 from tunebus.projections.tables import models, name_key
 
@@ -35,11 +37,18 @@ def _added(event: RecordedEvent) -> list[Change]:
         "context_length": data.get("context_length"),
         "vocabulary_size": data.get("vocabulary_size"),
         "has_chat_template": data.get("has_chat_template", False),
+        "shape": data.get("shape"),
         "bytes": data["bytes"],
         "sha256": data["sha256"],
         "registered_model": None,
+        "fine_tuning_job_id": data.get("fine_tuning_job_id"),
+        "base_model_id": data.get("base_model_id"),
     }
     return [Insert(models, row)]
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {"ModelAdded": _added}
+_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+    "ModelAdded": _added,
+    "ModelRenamed": partial(removal.rename, models),
+    "ModelRemoved": partial(removal.remove, models),
+}

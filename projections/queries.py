@@ -7,29 +7,34 @@ is too. PreviewDataset and GetEvaluationRows read files, so they are the registr
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, select
 from tunebus.contracts import queries as ask
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, TunebusError, fail, nearest
-from tunebus.contracts.identifiers import is_id, timestamp, utc_now
+from tunebus.contracts.identifiers import is_id
+from tunebus.contracts.recipes import DatasetSource
 from tunebus.contracts.subjects import (
     ADAPTER,
     AGGREGATES,
     CONFIG,
+    DATABASE,
     DATASET,
     EVALUATION_JOB,
+    EXPORT_JOB,
     FINE_TUNING_JOB,
     MODEL,
     PROMPT,
 )
-from tunebus.projections import ledger_view, telemetry
+from tunebus.projections import ledger_view, sorting, telemetry
+from tunebus.projections.sorting import Sorting, number
+from tunebus.projections.standing import WITH_WORKER, Standings, bears, present_workers, speaks_of
 from tunebus.projections.tables import (
     ENDED_STATES,
     JOB_TABLES,
+    LIVE_STATES,
     STATES,
     adapters,
     configs,
@@ -41,18 +46,23 @@ from tunebus.projections.tables import (
     models,
     name_key,
     prompts,
-    workers,
+    removed,
 )
-from tunebus.projections.waiting import waiting_reason
+from tunebus.projections.waiting import WORKERS
 
 Document = dict[str, Any]
 
 ANSWER_BYTES = 700_000  # a list stops before its answer outgrows a message of the bus
-PRESENT_SECONDS = 120.0  # a worker asks or beats several times in this long
 NEWEST = 10  # jobs of a kind in each part of the overview
 
-_HIDDEN = frozenset({"name_key"})
-_DETAIL = frozenset({"asked", "recipe", "training_arguments", "lora", "user_config", "quantization", "generation"})
+_SPLIT = ("dataset_fraction", "train_test_split", "split_seed")
+_HIDDEN = frozenset({"name_key", "labels_key", "rank", "unmet"})
+_DETAIL = frozenset(
+    {
+        "asked", "recipe", "training_arguments", "lora", "user_config", "quantization", "generation", "files",
+        "statistics",
+    }
+)  # fmt: skip
 
 
 def answer(query: ask.Query, ledger: Connection, measured: Connection | None = None) -> Document:
@@ -69,7 +79,7 @@ def answer(query: ask.Query, ledger: Connection, measured: Connection | None = N
         raise fail(Code.UNKNOWN_TYPE, f"{name} is not answered from SQL")
     document = ANSWERS[name](ledger, query)
     if measured is not None and name in _SHOWS_JOBS:
-        add_progress(measured, _jobs_in(document))
+        add_progress(measured, jobs_in(document))
     return document
 
 
@@ -96,13 +106,6 @@ def find_job(connection: Connection, reference: str, *, param: str = "job_id") -
         if row is not None:
             return kind, row
     return FINE_TUNING_JOB, find(connection, FINE_TUNING_JOB, reference, param=param)
-
-
-def present_workers(connection: Connection) -> list[Document]:
-    """Workers heard of lately, with what they offer."""
-    since = timestamp(utc_now() - timedelta(seconds=PRESENT_SECONDS))
-    question = select(workers).where(workers.c.last_seen >= since).order_by(workers.c.first_seen, workers.c.worker_id)
-    return [dict(row) for row in connection.execute(question).mappings()]
 
 
 def add_progress(measured: Connection, documents: Iterable[Document]) -> None:
@@ -136,17 +139,79 @@ def _list_prompts(connection: Connection, query: ask.ListPrompts) -> Document:
 
 
 def _list_configs(connection: Connection, query: ask.ListConfigs) -> Document:
-    return _page(connection, configs, query, _equal(configs, type=query.type, model_family=query.model_family))
+    wanted = _equal(configs, type=query.type, model_family=query.model_family)
+    if query.model_id is not None:
+        family = find(connection, MODEL, query.model_id, param="model_id")["model_family"].lower()
+        of_family = func.lower(configs.c.model_family) == family
+        types_with = select(configs.c.type).where(of_family)
+        wanted.append(of_family | (configs.c.model_family.is_(None) & configs.c.type.not_in(types_with)))
+    return _page(connection, configs, query, wanted)
+
+
+def _get_dataset_split_by_adapter(connection: Connection, query: ask.GetDatasetSplitByAdapter) -> Document:
+    """As the adapter's job recorded it; what a fine-tuning takes by default where there is no such job."""
+    adapter = find(connection, ADAPTER, query.adapter_id, param="adapter_id")
+    table = fine_tuning_jobs
+    columns = (table.c.dataset_id, table.c.recipe)
+    job = connection.execute(select(*columns).where(table.c.id == adapter["fine_tuning_job_id"])).mappings().first()
+    trained: Mapping[str, Any] = (job["recipe"].get("dataset") or {}) if job else {}
+    split = {name: trained.get(name, DatasetSource.model_fields[name].default) for name in _SPLIT}
+    document = {
+        "adapter_id": adapter["id"],
+        "fine_tuning_job_id": adapter["fine_tuning_job_id"] if job else None,
+        "dataset_id": job["dataset_id"] if job else None,
+        **split,
+        "source": "job" if job else "default",
+    }
+    return _named(connection, [document])[0]
 
 
 def _list_fine_tuning_jobs(connection: Connection, query: ask.ListFineTuningJobs) -> Document:
-    page = _page(connection, fine_tuning_jobs, query, _equal(fine_tuning_jobs, state=_state(query.state)))
-    return _as_jobs(connection, FINE_TUNING_JOB, page)
+    return _list_jobs(connection, FINE_TUNING_JOB, query)
 
 
 def _list_evaluation_jobs(connection: Connection, query: ask.ListEvaluationJobs) -> Document:
-    wanted = _equal(evaluation_jobs, state=_state(query.state), parent_id=query.parent_id)
-    return _as_jobs(connection, EVALUATION_JOB, _page(connection, evaluation_jobs, query, wanted))
+    return _list_jobs(connection, EVALUATION_JOB, query, parent_id=query.parent_id)
+
+
+def _list_export_jobs(connection: Connection, query: ask.ListExportJobs) -> Document:
+    adapter_id = query.adapter_id and find(connection, ADAPTER, query.adapter_id, param="adapter_id")["id"]
+    model_id = query.model_id and find(connection, MODEL, query.model_id, param="model_id")["id"]
+    return _list_jobs(connection, EXPORT_JOB, query, adapter_id=adapter_id, base_model_id=model_id)
+
+
+def _list_jobs(connection: Connection, kind: str, query: ask.ListJobs, **equal: str | None) -> Document:
+    table = JOB_TABLES[kind]
+    wanted = _equal(table, state=_state(query.state), **equal)
+    if query.label is not None:
+        wanted.append(bears(table, query.label))
+    if query.search is not None:
+        wanted.append(speaks_of(table, query.search))
+    order = {
+        "added": sorting.ascending(table.c.position),
+        "newest": sorting.descending(table.c.position),
+        "queue": sorting.as_queued(table),
+    }[query.order]
+    page = _page(connection, table, query, wanted, order=order)
+    return page | {"items": _jobs(kind, page["items"], Standings(connection))}
+
+
+def _list_queue(connection: Connection, query: ask.ListQueue) -> Document:
+    """Running jobs, then waiting ones as they are given out, then held ones; `next` counts the jobs before."""
+    found: list[tuple[tuple[Any, ...], str, RowMapping]] = []
+    for kind in [query.kind] if query.kind else list(JOB_TABLES):
+        table = JOB_TABLES[kind]
+        for row in connection.execute(select(table).where(table.c.state.in_(LIVE_STATES))).mappings():
+            part = 0 if row["state"] in WITH_WORKER else 2 if row["state"] == "held" else 1
+            found.append(((part, WORKERS[kind] != "trainer", -row["priority"], row["rank"], row["id"]), kind, row))
+    found.sort(key=lambda one: one[0])
+    begin = number(query.after)
+    standings = Standings(connection)
+    items = [
+        _jobs(kind, [_document(row, _DETAIL)], standings)[0] for _, kind, row in found[begin : begin + query.limit]
+    ]
+    end = begin + len(items)
+    return {"items": items, "next": str(end) if end < len(found) else None}
 
 
 def _get_dataset(connection: Connection, query: ask.GetDataset) -> Document:
@@ -177,15 +242,15 @@ def _get_evaluation_job(connection: Connection, query: ask.GetEvaluationJob) -> 
     return _whole_job(connection, EVALUATION_JOB, find(connection, EVALUATION_JOB, query.id))
 
 
+def _get_export_job(connection: Connection, query: ask.GetExportJob) -> Document:
+    return _whole_job(connection, EXPORT_JOB, find(connection, EXPORT_JOB, query.id))
+
+
 def _list_events(connection: Connection, query: ask.ListEvents) -> Document:
     events = ledger_view.events
-    wanted = [events.c.position >= query.from_position]
-    if query.entity_id is not None:
-        kinds = [query.aggregate] if query.aggregate else list(AGGREGATES)
-        ids = _ids_of(connection, kinds, query.entity_id)
-        wanted.append(events.c.stream_id.in_([f"{kind}/{entity_id}" for kind in kinds for entity_id in ids]))
-    elif query.aggregate is not None:
-        wanted.append(events.c.stream_id.startswith(f"{query.aggregate}/", autoescape=True))
+    wanted = [events.c.position >= query.from_position, *of_entities(connection, query)]
+    if query.as_of is not None:
+        wanted.append(events.c.position <= ledger_view.position_of(connection, query.as_of))
     if query.type is not None:
         wanted.append(events.c.type == query.type)
 
@@ -195,6 +260,37 @@ def _list_events(connection: Connection, query: ask.ListEvents) -> Document:
         return shown | {"aggregate": aggregate, "entity_id": entity_id}
 
     return _page(connection, events, query, wanted, show=document)
+
+
+def of_entities(connection: Connection, query: ask.ListEvents | ask.ListChanges) -> list[ColumnElement[bool]]:
+    """The events of the aggregate and of the entity, by id or name, that a query names; of all if it names none."""
+    events = ledger_view.events
+    if query.entity_id is not None:
+        kinds = [query.aggregate] if query.aggregate else list(AGGREGATES)
+        ids = _ids_of(connection, kinds, query.entity_id)
+        return [events.c.stream_id.in_([f"{kind}/{entity_id}" for kind in kinds for entity_id in ids])]
+    if query.aggregate is not None:
+        return [events.c.stream_id.startswith(f"{query.aggregate}/", autoescape=True)]
+    return []
+
+
+def _get_database_export(connection: Connection, query: ask.GetDatabaseExport) -> Document:
+    return _transfer(connection, query.id, "DatabaseExported", "export")
+
+
+def _get_database_import(connection: Connection, query: ask.GetDatabaseImport) -> Document:
+    return _transfer(connection, query.id, "DatabaseImported", "import")
+
+
+def _transfer(connection: Connection, transfer_id: str, type: str, what: str) -> Document:
+    """What the event of an export or import says: there is one of it, and no row."""
+    events = ledger_view.events
+    row = connection.execute(
+        select(events).where(events.c.stream_id == f"{DATABASE}/{transfer_id}", events.c.type == type)
+    ).first()
+    if row is None:
+        raise fail(Code.NOT_FOUND, f"no {what} {transfer_id[:80]!r}", param="id", hint="its id is the outcome's id")
+    return {"id": transfer_id, "position": row.position, "recorded_at": row.recorded_at, "actor": row.actor, **row.data}
 
 
 def _get_command_outcome(connection: Connection, query: ask.GetCommandOutcome) -> Document:
@@ -216,7 +312,9 @@ def _list_dead_letters(connection: Connection, query: ask.ListDeadLetters) -> Do
     table = ledger_view.dead_letters
     columns = [column for column in table.c if column is not table.c.data]
     size = func.length(table.c.data).label("bytes")
-    return _page(connection, table, query, [], order=table.c.id, question=select(*columns, size), show=dict)
+    return _page(
+        connection, table, query, [], order=sorting.ascending(table.c.id), question=select(*columns, size), show=dict
+    )
 
 
 def _get_dead_letter(connection: Connection, query: ask.GetDeadLetter) -> Document:
@@ -234,7 +332,7 @@ def _get_dead_letter(connection: Connection, query: ask.GetDeadLetter) -> Docume
 
 def _list_workers(connection: Connection, query: ask.ListWorkers) -> Document:
     found = present_workers(connection)
-    begin = _number(query.after)
+    begin = number(query.after)
     items = found[begin : begin + query.limit]
     end = begin + len(items)
     return {"items": items, "next": str(end) if end < len(found) else None}
@@ -243,6 +341,7 @@ def _list_workers(connection: Connection, query: ask.ListWorkers) -> Document:
 def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
     dead_letters = ledger_view.dead_letters
     present = present_workers(connection)
+    standings = Standings(connection)
     counts: Document = {
         table.name: connection.scalar(select(func.count()).select_from(table))
         for table in (datasets, models, adapters, prompts, configs)
@@ -271,7 +370,7 @@ def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
         for kind, table in JOB_TABLES.items():
             condition, order = chosen(table)
             rows = connection.execute(select(table).where(condition).order_by(order).limit(NEWEST)).mappings()
-            jobs += _jobs(connection, kind, [_document(row, _DETAIL) for row in rows], present)
+            jobs += _jobs(kind, [_document(row, _DETAIL) for row in rows], standings)
         document[part] = jobs
     document["recent"].sort(key=lambda job: job["finished_at"], reverse=True)
     return document
@@ -282,6 +381,12 @@ def _get_metrics(ledger: Connection, measured: Connection, query: ask.GetMetrics
     document = telemetry.curves(measured, row["id"], query.names, query.since_step)
     progress = telemetry.latest_progress(measured, [row["id"]]).get(row["id"])
     return document | {"kind": kind, "state": row["state"], "progress": progress}
+
+
+def _get_samples(ledger: Connection, measured: Connection, query: ask.GetSamples) -> Document:
+    _, row = find_job(ledger, query.job_id)
+    document = telemetry.sample_answers(measured, row["id"], query.since_step)
+    return document | {"state": row["state"], "ended": row["state"] in ENDED_STATES}
 
 
 def _get_log(ledger: Connection, measured: Connection, query: ask.GetLog) -> Document:
@@ -310,40 +415,35 @@ def _page(
     query: ask.Query,
     conditions: Sequence[ColumnElement[bool]],
     *,
-    order: ColumnElement[Any] | None = None,
+    order: Sorting | None = None,
     question: Select[Any] | None = None,
     show: Callable[[RowMapping], Document] | None = None,
 ) -> Document:
-    """One page in the order added. The cursor is the last item's position, so pages stay right while rows are added."""
+    """One page, in the order added if no other is asked for. The cursor says where the last item stands, so pages stay
+    right while rows are added."""
     limit: int = query.limit  # type: ignore[attr-defined]
     after: str | None = query.after  # type: ignore[attr-defined]
-    by: ColumnElement[Any] = table.c.position if order is None else order
+    order = order or sorting.ascending(table.c.position)
     rows = (select(table) if question is None else question).where(*conditions)
     if after is not None:
-        rows = rows.where(by > _number(after))
+        rows = rows.where(order.after(after))
     items: list[Document] = []
-    size, more, last = 0, False, None
-    for row in connection.execute(rows.order_by(by).limit(limit + 1)).mappings():
-        item = show(row) if show else _document(row, _DETAIL if table in JOB_TABLES.values() else frozenset())
+    size, more, last = 0, False, ""
+    for row in connection.execute(rows.order_by(*order.columns).limit(limit + 1)).mappings():
+        item = (
+            show(row)
+            if show
+            else _document(row, _DETAIL if table is datasets or table in JOB_TABLES.values() else frozenset())
+        )
         size += len(strictjson.dumps(item))
         if len(items) == limit or (items and size > ANSWER_BYTES):
             more = True
             break
         items.append(item)
-        last = row[by.key]  # type: ignore[index]
+        last = order.cursor(row)
     if table in _NAMES_IN_LISTS:
         _named(connection, items)
-    return {"items": items, "next": str(last) if more else None}
-
-
-def _number(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise fail(
-            Code.INVALID, f"{cursor[:40]!r} is no cursor", param="after", hint="use the `next` of the page before"
-        )
-    return int(cursor)
+    return {"items": items, "next": last if more else None}
 
 
 def _document(row: RowMapping, without: frozenset[str] = frozenset()) -> Document:
@@ -351,39 +451,35 @@ def _document(row: RowMapping, without: frozenset[str] = frozenset()) -> Documen
 
 
 def _named(connection: Connection, documents: list[Document]) -> list[Document]:
-    """Add the names of the things that documents refer to by id."""
+    """Add the names of the things that documents refer to by id.
+
+    What a document refers to may be gone by now: it keeps the name it had, and `removed` lists the fields that name it.
+    """
     for field, (shown, table) in _REFERENCES.items():
         ids = {document[field] for document in documents if document.get(field)}
-        found = {}
-        if ids:
-            rows = connection.execute(select(table.c.id, table.c.name).where(table.c.id.in_(ids)))
-            found = {row.id: row.name for row in rows}
+        found = _names_of(connection, table, ids)
+        gone = _names_of(connection, removed, ids - found.keys())
         for document in documents:
             if field in document and shown not in document:
-                document[shown] = found.get(document[field])
+                document[shown] = found.get(document[field]) or gone.get(document[field])
+            if document.get(field) in gone:
+                document["removed"] = [*document.get("removed", ()), field]
     return documents
 
 
-def _as_jobs(connection: Connection, kind: str, page: Document) -> Document:
-    return page | {"items": _jobs(connection, kind, page["items"], present_workers(connection))}
+def _names_of(connection: Connection, table: Table, ids: Collection[str]) -> dict[str, str]:
+    if not ids:
+        return {}
+    rows = connection.execute(select(table.c.id, table.c.name).where(table.c.id.in_(ids)))
+    return {row.id: row.name for row in rows}
 
 
-def _jobs(
-    connection: Connection, kind: str, documents: list[Document], present: Sequence[Mapping[str, Any]]
-) -> list[Document]:
-    """Job documents with their kind, the names they refer to, why they wait and how far they are."""
-    table = JOB_TABLES[kind]
-    for document in _named(connection, documents):
-        ahead = 0
-        if document["state"] == "queued":
-            before = (table.c.priority > document["priority"]) | (
-                (table.c.priority == document["priority"]) & (table.c.position < document["position"])
-            )
-            ahead = (
-                connection.scalar(select(func.count()).select_from(table).where(table.c.state == "queued", before)) or 0
-            )
+def _jobs(kind: str, documents: list[Document], standings: Standings) -> list[Document]:
+    """Job documents with their kind, the names they refer to, where they stand and how far they are."""
+    named = _named(standings.connection, documents)
+    standings.describe(kind, named)
+    for document in named:
         document["kind"] = kind
-        document["waiting_reason"] = waiting_reason(kind, document, present, ahead)
         document["progress"] = {
             "attempt": document["attempt"],
             "phase": document["state"],
@@ -397,7 +493,7 @@ def _jobs(
 
 
 def _whole_job(connection: Connection, kind: str, row: RowMapping) -> Document:
-    document = _jobs(connection, kind, [_document(row)], present_workers(connection))[0]
+    document = _jobs(kind, [_document(row)], Standings(connection))[0]
     for name, table, order in (
         ("attempts_made", job_attempts, job_attempts.c.attempt),
         ("checkpoints", job_checkpoints, job_checkpoints.c.position),
@@ -407,7 +503,7 @@ def _whole_job(connection: Connection, kind: str, row: RowMapping) -> Document:
     return document
 
 
-def _jobs_in(document: Document) -> list[Document]:
+def jobs_in(document: Document) -> list[Document]:
     if "state" in document:
         return [document]
     return [job for part in ("items", "running", "waiting", "failed", "recent") for job in document.get(part, ())]
@@ -442,6 +538,13 @@ def _not_found(connection: Connection, aggregate: str, reference: str, param: st
         group = select(evaluation_jobs.c.id).where(evaluation_jobs.c.parent_id == reference).limit(1)
         if connection.scalar(group) is not None:
             hint = "that is the parent of several: list the evaluation jobs with this parent_id"
+    gone = select(removed.c.name, removed.c.removed_at).where(
+        removed.c.id == reference, removed.c.aggregate == aggregate
+    )
+    if (was := connection.execute(gone).first()) is not None:
+        hint = (
+            f"{was.name!r} was removed at {was.removed_at}; its events are still there: list those of entity_id {shown}"
+        )
     return fail(Code.NOT_FOUND, f"no {words} {shown!r}", param=param, hint=hint)
 
 
@@ -471,7 +574,16 @@ _REFERENCES: dict[str, tuple[str, Table]] = {
 }
 
 _NAMES_IN_LISTS = (adapters, prompts)
-_SHOWS_JOBS = ("ListFineTuningJobs", "ListEvaluationJobs", "GetFineTuningJob", "GetEvaluationJob", "GetOverview")
+_SHOWS_JOBS = (
+    "ListFineTuningJobs",
+    "ListEvaluationJobs",
+    "ListExportJobs",
+    "GetFineTuningJob",
+    "GetEvaluationJob",
+    "GetExportJob",
+    "GetOverview",
+    "ListQueue",
+)
 
 ANSWERS: dict[str, Callable[[Connection, Any], Document]] = {
     "ListDatasets": _list_datasets,
@@ -481,17 +593,23 @@ ANSWERS: dict[str, Callable[[Connection, Any], Document]] = {
     "ListConfigs": _list_configs,
     "ListFineTuningJobs": _list_fine_tuning_jobs,
     "ListEvaluationJobs": _list_evaluation_jobs,
+    "ListExportJobs": _list_export_jobs,
     "GetDataset": _get_dataset,
     "GetModel": _get_model,
     "GetAdapter": _get_adapter,
     "GetPrompt": _get_prompt,
     "GetConfig": _get_config,
+    "GetDatasetSplitByAdapter": _get_dataset_split_by_adapter,
     "GetFineTuningJob": _get_fine_tuning_job,
     "GetEvaluationJob": _get_evaluation_job,
+    "GetExportJob": _get_export_job,
     "ListEvents": _list_events,
     "GetCommandOutcome": _get_command_outcome,
+    "GetDatabaseExport": _get_database_export,
+    "GetDatabaseImport": _get_database_import,
     "ListDeadLetters": _list_dead_letters,
     "GetDeadLetter": _get_dead_letter,
+    "ListQueue": _list_queue,
     "ListWorkers": _list_workers,
     "GetOverview": _get_overview,
 }
@@ -499,4 +617,5 @@ ANSWERS: dict[str, Callable[[Connection, Any], Document]] = {
 TELEMETRY_ANSWERS: dict[str, Callable[[Connection, Connection, Any], Document]] = {
     "GetMetrics": _get_metrics,
     "GetLog": _get_log,
+    "GetSamples": _get_samples,
 }

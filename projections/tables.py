@@ -1,11 +1,12 @@
 """The read side's tables: one row an entity, with the columns users see and those that decisions look up.
 
 Every table of `PROJECTIONS` is derived from events alone and can be rebuilt; nothing else may write to it.
-`workers` is not derived: the registry writes it as workers ask for work.
+`workers` and `worker_loads` are not derived: the registry writes them as workers ask for work.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -23,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.types import TypeEngine
-from tunebus.contracts.subjects import EVALUATION_JOB, FINE_TUNING_JOB
+from tunebus.contracts.subjects import EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB
 
 VERSION = 2
 """The version of these tables and of the functions that fill them: a change of either raises it, and start rebuilds."""
@@ -31,6 +32,9 @@ VERSION = 2
 metadata = MetaData()
 
 DOCUMENT: TypeEngine[Any] = JSON(none_as_null=True)
+
+BYTEWISE: TypeEngine[Any] = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is put in order as its bytes are, in either database."""
 
 LIVE_STATES = ("queued", "held", "starting", "running", "stopping", "interrupted")
 ENDED_STATES = ("stopped", "succeeded", "failed")
@@ -40,6 +44,11 @@ STATES = LIVE_STATES + ENDED_STATES
 def name_key(name: str) -> str:
     """What two names are compared by: the trimmed name."""
     return name.strip()
+
+
+def labels_key(labels: Sequence[str]) -> str:
+    """Labels as one text in which each is found whole, whatever its case."""
+    return "".join(f"\n{label.casefold()}\n" for label in labels)
 
 
 def _entity(table: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
@@ -68,10 +77,19 @@ def _job(table: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
         Column("cause", Text),
         Column("message", Text),
         Column("hint", Text),
+        Column("suggestion", DOCUMENT),
         Column("attempt", Integer, nullable=False),
         Column("attempts", Integer, nullable=False),
         Column("crashes", Integer, nullable=False),
         Column("priority", Integer, nullable=False),
+        Column("rank", BYTEWISE, nullable=False),
+        Column("depends_on", DOCUMENT, nullable=False),
+        Column("waiting_for", DOCUMENT, nullable=False),
+        Column("unmet", Integer, nullable=False),
+        Column("labels", DOCUMENT, nullable=False),
+        Column("labels_key", Text, nullable=False),
+        Column("notes", Text, nullable=False),
+        Column("gpus", DOCUMENT, nullable=False),
         Column("worker_id", Text),
         Column("host", Text),
         Column("stop", Text, nullable=False),
@@ -82,7 +100,7 @@ def _job(table: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
         Column("checkpoint_uri", Text),
         Column("checkpoint_sha256", Text),
         Column("base_model_id", Text, nullable=False),
-        Column("dataset_id", Text, nullable=False),
+        Column("dataset_id", Text),
         Column("prompt_id", Text),
         Column("adapter_id", Text),
         Column("num_cpu", Integer),
@@ -122,6 +140,12 @@ datasets = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("warnings", DOCUMENT, nullable=False),
+    Column("column_mapping", DOCUMENT, nullable=False),
+    Column("skip_broken", Boolean, nullable=False),
+    Column("skipped", BigInteger, nullable=False),
+    Column("splits", DOCUMENT, nullable=False),
+    Column("files", DOCUMENT, nullable=False),
+    Column("statistics", DOCUMENT),
     UniqueConstraint("name_key", name="uq_datasets_name_key"),
     Index("ix_datasets_position", "position"),
 )
@@ -143,9 +167,12 @@ models = Table(
     Column("context_length", BigInteger),
     Column("vocabulary_size", BigInteger),
     Column("has_chat_template", Boolean, nullable=False),
+    Column("shape", DOCUMENT),
     Column("bytes", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("registered_model", Text),
+    Column("fine_tuning_job_id", Text),
+    Column("base_model_id", Text),
     UniqueConstraint("name_key", name="uq_models_name_key"),
     Index("ix_models_position", "position"),
 )
@@ -201,6 +228,7 @@ fine_tuning_jobs = Table(
     *_job("fine_tuning_jobs"),
     Column("adapter_name", Text, nullable=False),
     Column("register_adapter", Boolean, nullable=False),
+    Column("model_id", Text),
     Column("method", Text, nullable=False),
     Column("num_workers", Integer, nullable=False),
     Column("num_epochs", Double),
@@ -210,6 +238,7 @@ fine_tuning_jobs = Table(
     Column("framework_type", Text, nullable=False),
     Column("user_script", Text),
     Column("user_config", DOCUMENT),
+    Column("estimate", DOCUMENT),
     Index("ix_fine_tuning_jobs_position", "position"),
     Index("ix_fine_tuning_jobs_state", "state"),
     Index("ix_fine_tuning_jobs_adapter_name", "adapter_name"),
@@ -227,6 +256,19 @@ evaluation_jobs = Table(
     Index("ix_evaluation_jobs_parent_id", "parent_id"),
 )
 
+export_jobs = Table(
+    "export_jobs",
+    metadata,
+    *_job("export_jobs"),
+    Column("model_id", Text),
+    Column("type", Text, nullable=False),
+    Column("destination", Text),
+    Column("checked", DOCUMENT),
+    Column("registered_model", Text),
+    Index("ix_export_jobs_position", "position"),
+    Index("ix_export_jobs_state", "state"),
+)
+
 job_attempts = Table(
     "job_attempts",
     metadata,
@@ -240,6 +282,7 @@ job_attempts = Table(
     Column("message", Text),
     Column("detail", Text),
     Column("hint", Text),
+    Column("suggestion", DOCUMENT),
     Column("signal", Integer),
     Column("exit_code", Integer),
     Column("resume_from", DOCUMENT),
@@ -266,9 +309,35 @@ job_checkpoints = Table(
     Column("manifest_sha256", Text, nullable=False),
     Column("loss", Double),
     Column("eval_loss", Double),
+    Column("best", Boolean, nullable=False),
     Column("recorded_at", Text, nullable=False),
     Index("ix_job_checkpoints_job_id", "job_id"),
 )
+
+job_dependencies = Table(
+    "job_dependencies",
+    metadata,
+    Column("job_id", Text, nullable=False),
+    Column("dependency_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    PrimaryKeyConstraint("job_id", "dependency_id", name="pk_job_dependencies"),
+    Index("ix_job_dependencies_dependency_id", "dependency_id"),
+)
+
+removed = Table(
+    "removed",
+    metadata,
+    Column("id", Text, nullable=False),
+    PrimaryKeyConstraint("id", name="pk_removed"),
+    Column("aggregate", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("removed_at", Text, nullable=False),
+    Column("out_dir", Text),
+    Column("files_deleted", Boolean, nullable=False),
+    Index("ix_removed_position", "position"),
+)
+"""What is no longer there, by the name it had: jobs that used it still show it. `out_dir` is a removed job's folder."""
 
 workers = Table(
     "workers",
@@ -282,6 +351,14 @@ workers = Table(
     Column("last_seen", Text, nullable=False),
 )
 
+worker_loads = Table(
+    "worker_loads",
+    metadata,
+    Column("worker_id", Text, primary_key=True),
+    Column("load", DOCUMENT, nullable=False),
+    Column("reported_at", Text, nullable=False),
+)
+
 PROJECTIONS: tuple[Table, ...] = (
     datasets,
     models,
@@ -290,8 +367,15 @@ PROJECTIONS: tuple[Table, ...] = (
     configs,
     fine_tuning_jobs,
     evaluation_jobs,
+    export_jobs,
     job_attempts,
     job_checkpoints,
+    job_dependencies,
+    removed,
 )
 
-JOB_TABLES: dict[str, Table] = {FINE_TUNING_JOB: fine_tuning_jobs, EVALUATION_JOB: evaluation_jobs}
+JOB_TABLES: dict[str, Table] = {
+    FINE_TUNING_JOB: fine_tuning_jobs,
+    EVALUATION_JOB: evaluation_jobs,
+    EXPORT_JOB: export_jobs,
+}

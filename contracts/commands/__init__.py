@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import ValidationError
-from tunebus.contracts.commands.adapter import AddAdapter
+from tunebus.contracts.commands.adapter import AddAdapter, RemoveAdapter, RenameAdapter
 from tunebus.contracts.commands.command import (
     AdapterName,
     Command,
@@ -19,12 +19,28 @@ from tunebus.contracts.commands.command import (
     Reference,
     Template,
 )
-from tunebus.contracts.commands.config import AddConfig
-from tunebus.contracts.commands.dataset import AddDataset
-from tunebus.contracts.commands.evaluation_job import EvaluationCombination, StartEvaluationJob, StopEvaluationJob
-from tunebus.contracts.commands.fine_tuning_job import StartFineTuningJob, StopFineTuningJob
-from tunebus.contracts.commands.model import AddModel
-from tunebus.contracts.commands.prompt import AddPrompt
+from tunebus.contracts.commands.config import AddConfig, DescribeConfig, RemoveConfig
+from tunebus.contracts.commands.database import ExportDatabase, ImportDatabase
+from tunebus.contracts.commands.dataset import AddDataset, RemoveDataset, RenameDataset
+from tunebus.contracts.commands.evaluation_job import (
+    EvaluationCombination,
+    RemoveEvaluationJob,
+    StartEvaluationJob,
+    StopEvaluationJob,
+)
+from tunebus.contracts.commands.export_job import RemoveExportJob, StartExportJob, StopExportJob
+from tunebus.contracts.commands.fine_tuning_job import RemoveFineTuningJob, StartFineTuningJob, StopFineTuningJob
+from tunebus.contracts.commands.job import (
+    HoldJob,
+    LabelJob,
+    MoveJob,
+    NoteJob,
+    PrioritizeJob,
+    ReleaseJob,
+    SetJobDependencies,
+)
+from tunebus.contracts.commands.model import AddModel, RemoveModel, RenameModel
+from tunebus.contracts.commands.prompt import AddPrompt, RemovePrompt, RenamePrompt
 from tunebus.contracts.commands.worker import (
     CompleteAttempt,
     FailAttempt,
@@ -45,18 +61,42 @@ __all__ = [
     "Command",
     "CompleteAttempt",
     "ConfigReference",
+    "DescribeConfig",
     "Description",
     "EvaluationCombination",
+    "ExportDatabase",
     "FailAttempt",
     "FailureCause",
+    "ImportDatabase",
+    "HoldJob",
+    "LabelJob",
     "Location",
+    "MoveJob",
     "Name",
+    "NoteJob",
+    "PrioritizeJob",
     "RecordCheckpoint",
     "Reference",
+    "ReleaseJob",
+    "RemoveAdapter",
+    "RemoveConfig",
+    "RemoveDataset",
+    "RemoveEvaluationJob",
+    "RemoveExportJob",
+    "RemoveFineTuningJob",
+    "RemoveModel",
+    "RemovePrompt",
+    "RenameAdapter",
+    "RenameDataset",
+    "RenameModel",
+    "RenamePrompt",
     "ReportAttemptRunning",
+    "SetJobDependencies",
     "StartEvaluationJob",
+    "StartExportJob",
     "StartFineTuningJob",
     "StopEvaluationJob",
+    "StopExportJob",
     "StopFineTuningJob",
     "Template",
     "command_type",
@@ -71,10 +111,34 @@ COMMANDS: dict[str, type[Command]] = {
         AddAdapter,
         AddPrompt,
         AddConfig,
+        RenameDataset,
+        RenameModel,
+        RenameAdapter,
+        RenamePrompt,
+        DescribeConfig,
+        RemoveDataset,
+        RemoveModel,
+        RemoveAdapter,
+        RemovePrompt,
+        RemoveConfig,
         StartFineTuningJob,
         StopFineTuningJob,
         StartEvaluationJob,
         StopEvaluationJob,
+        StartExportJob,
+        StopExportJob,
+        RemoveFineTuningJob,
+        RemoveEvaluationJob,
+        RemoveExportJob,
+        PrioritizeJob,
+        HoldJob,
+        ReleaseJob,
+        MoveJob,
+        LabelJob,
+        NoteJob,
+        SetJobDependencies,
+        ExportDatabase,
+        ImportDatabase,
         ReportAttemptRunning,
         RecordCheckpoint,
         CompleteAttempt,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from tunebus.contracts import subjects
-from tunebus.contracts.commands.command import AdapterName, Command, ConfigReference, Reference
-from tunebus.contracts.recipes import Count, Positive, Share
+from tunebus.contracts.commands.command import AdapterName, Command, ConfigReference, Location, Reference
+from tunebus.contracts.commands.job import Dependencies, Hold, Labels, Notes, Priority
+from tunebus.contracts.recipes import Count, Finite, Positive, Share
 
 
 class StartFineTuningJob(Command):
     """Queue a fine-tuning. `base_model_id` and `dataset_id` are enough; what is given wins over a config, a config over
     defaults.
 
-    `training_arguments`, `lora` and `quantization` take a config's id or an object of settings.
+    `training_arguments`, `lora`, `quantization` and `user_config` take a config's id or an object of settings. Method
+    `lora` makes an adapter named `adapter_name`, method `full` a model of that name. A `user_script` runs in place of
+    the method's own training, where the operator has named a folder of such scripts.
     """
 
     contexts = (subjects.FINE_TUNING_JOB,)
@@ -23,7 +26,7 @@ class StartFineTuningJob(Command):
     dataset_id: Reference
     prompt_id: Reference | None = None
     adapter_name: AdapterName | None = None
-    method: str = "lora"
+    method: str = Field(default="lora", description="lora makes an adapter, full a whole model")
     num_workers: Count = 1
     num_cpu: Count | None = None
     num_gpu: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
@@ -32,10 +35,17 @@ class StartFineTuningJob(Command):
     learning_rate: Positive | None = None
     max_steps: Count | None = None
     batch_size: Count | None = None
+    gradient_accumulation_steps: Count | None = None
+    gradient_checkpointing: bool | None = None
     max_length: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] | None = None
     save_steps: Count | None = None
     eval_steps: Count | None = None
+    save_total_limit: Count | None = None
+    load_best_model_at_end: bool | None = None
+    early_stopping_patience: Count | None = None
+    early_stopping_threshold: Annotated[Finite, Field(ge=0)] | None = None
+    eval_samples: Annotated[int, Field(ge=0, le=16, strict=True)] | None = None
     dataset_fraction: Share = 1.0
     train_test_split: Share = 0.95
     training_arguments: ConfigReference | None = None
@@ -44,6 +54,13 @@ class StartFineTuningJob(Command):
     framework_type: str = "transformers"
     text_format: Literal["chat", "plain"] | None = None
     register_adapter: bool = True
+    user_script: Location | None = None
+    user_config: Reference | dict[str, Any] | None = None
+    priority: Priority = 0
+    hold: Hold = False
+    depends_on: Dependencies = Field(default_factory=list)
+    labels: Labels = Field(default_factory=list)
+    notes: Notes = ""
 
 
 class StopFineTuningJob(Command):
@@ -53,3 +70,16 @@ class StopFineTuningJob(Command):
 
     id: Reference
     force: bool = False
+
+
+class RemoveFineTuningJob(Command):
+    """Remove a fine-tuning that has ended. Refused `in_use` while the adapter it made is there.
+
+    Its files stay unless `delete_files` is set; the event says how many bytes they are. Sent again with `delete_files`,
+    by id, it deletes the files of a job that was removed before.
+    """
+
+    contexts = (subjects.FINE_TUNING_JOB,)
+
+    id: Reference
+    delete_files: bool = False

@@ -7,11 +7,19 @@ Additive only: a new field has a default; a change of meaning is a new `schema_v
 
 from __future__ import annotations
 
-from tunebus.contracts.events.adapter import AdapterAdded
-from tunebus.contracts.events.config import ConfigAdded
-from tunebus.contracts.events.dataset import DatasetAdded
+from tunebus.contracts.events.adapter import AdapterAdded, AdapterRemoved, AdapterRenamed
+from tunebus.contracts.events.config import ConfigAdded, ConfigDescribed, ConfigRemoved
+from tunebus.contracts.events.database import DatabaseExported, DatabaseImported, LeftOut
+from tunebus.contracts.events.dataset import (
+    ColumnStatistics,
+    DatasetAdded,
+    DatasetRemoved,
+    DatasetRenamed,
+    DatasetStatistics,
+)
 from tunebus.contracts.events.evaluation_job import EvaluationJobAdded
 from tunebus.contracts.events.event import Event
+from tunebus.contracts.events.export_job import ExportJobAdded
 from tunebus.contracts.events.fine_tuning_job import FineTuningJobAdded
 from tunebus.contracts.events.job import (
     AttemptFailed,
@@ -19,36 +27,70 @@ from tunebus.contracts.events.job import (
     AttemptRunning,
     AttemptStarted,
     CheckpointRecorded,
+    DependencyMet,
+    JobDependenciesSet,
     JobFailed,
+    JobFilesDeleted,
+    JobHeld,
+    JobLabeled,
+    JobMoved,
+    JobNoted,
+    JobPrioritized,
     JobQueued,
+    JobRemoved,
     JobStopped,
     JobSucceeded,
     StopRequested,
     uses_up_a_retry,
 )
-from tunebus.contracts.events.model import ModelAdded
-from tunebus.contracts.events.prompt import PromptAdded
+from tunebus.contracts.events.model import ModelAdded, ModelRemoved, ModelRenamed
+from tunebus.contracts.events.prompt import PromptAdded, PromptRemoved, PromptRenamed
 from tunebus.contracts.events.recorded import RecordedEvent
 
 __all__ = [
     "EVENTS",
     "AdapterAdded",
+    "AdapterRemoved",
+    "AdapterRenamed",
     "AttemptFailed",
     "AttemptLost",
     "AttemptRunning",
     "AttemptStarted",
     "CheckpointRecorded",
+    "ColumnStatistics",
     "ConfigAdded",
+    "ConfigDescribed",
+    "ConfigRemoved",
+    "DatabaseExported",
+    "DatabaseImported",
     "DatasetAdded",
+    "DatasetRemoved",
+    "DatasetRenamed",
+    "DatasetStatistics",
+    "DependencyMet",
     "EvaluationJobAdded",
     "Event",
+    "ExportJobAdded",
     "FineTuningJobAdded",
+    "JobDependenciesSet",
     "JobFailed",
+    "JobFilesDeleted",
+    "JobHeld",
+    "JobLabeled",
+    "JobMoved",
+    "JobNoted",
+    "JobPrioritized",
     "JobQueued",
+    "JobRemoved",
     "JobStopped",
     "JobSucceeded",
+    "LeftOut",
     "ModelAdded",
+    "ModelRemoved",
+    "ModelRenamed",
     "PromptAdded",
+    "PromptRemoved",
+    "PromptRenamed",
     "RecordedEvent",
     "StopRequested",
     "uses_up_a_retry",
@@ -62,8 +104,19 @@ EVENTS: dict[str, type[Event]] = {
         AdapterAdded,
         PromptAdded,
         ConfigAdded,
+        DatasetRenamed,
+        ModelRenamed,
+        AdapterRenamed,
+        PromptRenamed,
+        ConfigDescribed,
+        DatasetRemoved,
+        ModelRemoved,
+        AdapterRemoved,
+        PromptRemoved,
+        ConfigRemoved,
         FineTuningJobAdded,
         EvaluationJobAdded,
+        ExportJobAdded,
         JobQueued,
         AttemptStarted,
         AttemptRunning,
@@ -74,5 +127,16 @@ EVENTS: dict[str, type[Event]] = {
         JobStopped,
         JobFailed,
         JobSucceeded,
+        JobHeld,
+        JobPrioritized,
+        JobMoved,
+        JobLabeled,
+        JobNoted,
+        JobDependenciesSet,
+        DependencyMet,
+        JobRemoved,
+        JobFilesDeleted,
+        DatabaseExported,
+        DatabaseImported,
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
 from tunebus.contracts import subjects
 from tunebus.contracts.events.event import Event
 
@@ -23,3 +24,8 @@ class FineTuningJobAdded(Event):
     recipe: dict[str, Any]
     out_dir: str
     priority: int = 0
+    depends_on: list[str] = Field(default_factory=list)
+    waiting_for: list[str] = Field(default_factory=list, description="of those it depends on, which were not done yet")
+    labels: list[str] = Field(default_factory=list)
+    notes: str = ""
+    estimate: dict[str, Any] | None = Field(default=None, description="what it was thought to need")

@@ -7,14 +7,15 @@ from typing import Any
 from pydantic import Field
 from tunebus.contracts import subjects
 from tunebus.contracts.events.event import Event
+from tunebus.contracts.recipes import Checked
 
 
 class _JobEvent(Event):
-    aggregates = (subjects.FINE_TUNING_JOB, subjects.EVALUATION_JOB)
+    aggregates = subjects.JOB_KINDS
 
 
 class JobQueued(_JobEvent):
-    """The doorbell. `cause`: submitted, attempt_lost, crashed or worker_shutdown."""
+    """The doorbell. `cause`: submitted, attempt_lost, crashed, worker_shutdown, released or dependencies_met."""
 
     cause: str
     attempts: int = 0
@@ -27,6 +28,7 @@ class AttemptStarted(_JobEvent):
     worker_id: str
     host: str
     resume_from: dict[str, Any] | None = None
+    gpus: list[str] = Field(default_factory=list, description="ids of the GPUs it was given")
 
 
 class AttemptRunning(_JobEvent):
@@ -44,6 +46,7 @@ class CheckpointRecorded(_JobEvent):
     manifest_sha256: str
     loss: float | None = None
     eval_loss: float | None = None
+    best: bool = Field(default=False, description="no checkpoint before it had a lower held-out loss")
 
 
 class AttemptLost(_JobEvent):
@@ -54,11 +57,14 @@ class AttemptLost(_JobEvent):
 
 
 class AttemptFailed(_JobEvent):
+    """`suggestion` are fields of the command that started the job, changed so as to avoid the same failure."""
+
     attempt: int
     cause: str
     message: str
     detail: str = ""
     hint: str | None = None
+    suggestion: dict[str, Any] | None = None
     signal: int | None = None
     exit_code: int | None = None
     will_retry: bool = False
@@ -89,13 +95,82 @@ class JobFailed(_JobEvent):
     cause: str
     message: str
     hint: str | None = None
+    suggestion: dict[str, Any] | None = None
     attempt: int = 0
 
 
 class JobSucceeded(_JobEvent):
+    """`adapter_id` or `model_id` is what it registered; `early_stopping` why it ended before its last step, if it did."""
+
     attempt: int
     step: int = 0
     result_uri: str | None = None
     result_sha256: str | None = None
     adapter_id: str | None = None
+    model_id: str | None = None
+    early_stopping: str | None = None
     metrics: dict[str, float | None] = Field(default_factory=dict)
+    checked: Checked | None = None
+    registered_model: str | None = None
+
+
+class JobHeld(_JobEvent):
+    """No worker gets it until it is released. `cause`: requested, dependency_failed or imported.
+
+    `dependency_id` is the job that failed, or was stopped, where that is the cause.
+    """
+
+    cause: str
+    message: str = ""
+    dependency_id: str | None = None
+
+
+class JobPrioritized(_JobEvent):
+    priority: int
+
+
+class JobMoved(_JobEvent):
+    """Its new place: waiting jobs of equal priority go in the order of `rank`, compared as text."""
+
+    to: str
+    rank: str
+
+
+class JobLabeled(_JobEvent):
+    labels: list[str]
+
+
+class JobNoted(_JobEvent):
+    notes: str
+
+
+class JobDependenciesSet(_JobEvent):
+    """The jobs it depends on from now on; `waiting_for` are those that have not succeeded yet.
+    `added` and `removed` say what is different from before.
+    """
+
+    depends_on: list[str]
+    waiting_for: list[str] = Field(default_factory=list)
+    added: list[str] = Field(default_factory=list)
+    removed: list[str] = Field(default_factory=list)
+
+
+class DependencyMet(_JobEvent):
+    """A job it depends on has succeeded; `waiting_for` are those that have not yet."""
+
+    dependency_id: str
+    waiting_for: list[str] = Field(default_factory=list)
+
+
+class JobRemoved(_JobEvent):
+    """The job is in no list any longer. Its files, `bytes` of them, stay until `JobFilesDeleted`."""
+
+    name: str
+    out_dir: str
+    bytes: int = 0
+
+
+class JobFilesDeleted(_JobEvent):
+    """The files of a removed job are given up: `bytes` are freed at once."""
+
+    bytes: int = 0

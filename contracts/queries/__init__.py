@@ -6,46 +6,78 @@ Errors are `{"error": {code, message, param, hint}}`. `QUERIES` is the table of 
 
 from __future__ import annotations
 
-from tunebus.contracts.queries.adapter import GetAdapter, ListAdapters
+from tunebus.contracts.queries.adapter import GetAdapter, GetDatasetSplitByAdapter, ListAdapters
 from tunebus.contracts.queries.config import GetConfig, ListConfigs
 from tunebus.contracts.queries.dataset import GetDataset, ListDatasets, PreviewDataset
-from tunebus.contracts.queries.evaluation_job import GetEvaluationJob, GetEvaluationRows, ListEvaluationJobs
+from tunebus.contracts.queries.evaluation_job import (
+    CompareEvaluations,
+    ExportEvaluations,
+    GetEvaluationJob,
+    GetEvaluationRows,
+    ListEvaluationJobs,
+)
+from tunebus.contracts.queries.export_job import GetExportJob, ListExportJobs
 from tunebus.contracts.queries.fine_tuning_job import GetFineTuningJob, ListFineTuningJobs
-from tunebus.contracts.queries.job import GetLog, GetMetrics
+from tunebus.contracts.queries.job import GetLog, GetMetrics, GetSamples, ListJobs, ListQueue
 from tunebus.contracts.queries.model import GetModel, ListModels
-from tunebus.contracts.queries.prompt import GetPrompt, ListPrompts
-from tunebus.contracts.queries.query import Page, Query
-from tunebus.contracts.queries.record import GetCommandOutcome, GetDeadLetter, ListDeadLetters, ListEvents
+from tunebus.contracts.queries.prompt import GeneratePrompt, GetPrompt, ListPrompts, RenderPrompt
+from tunebus.contracts.queries.query import Get, List, Page, Query
+from tunebus.contracts.queries.record import (
+    GetCommandOutcome,
+    GetCommandProgress,
+    GetDatabaseExport,
+    GetDatabaseImport,
+    GetDeadLetter,
+    ListChanges,
+    ListDeadLetters,
+    ListEvents,
+)
 from tunebus.contracts.queries.studio import GetOverview, ListWorkers
 
 __all__ = [
     "QUERIES",
+    "CompareEvaluations",
+    "ExportEvaluations",
+    "Get",
+    "GeneratePrompt",
     "GetAdapter",
     "GetCommandOutcome",
+    "GetCommandProgress",
     "GetConfig",
+    "GetDatabaseExport",
+    "GetDatabaseImport",
     "GetDataset",
+    "GetDatasetSplitByAdapter",
     "GetDeadLetter",
     "GetEvaluationJob",
     "GetEvaluationRows",
+    "GetExportJob",
     "GetFineTuningJob",
     "GetLog",
     "GetMetrics",
     "GetModel",
     "GetOverview",
     "GetPrompt",
+    "GetSamples",
+    "List",
     "ListAdapters",
+    "ListChanges",
     "ListConfigs",
     "ListDatasets",
     "ListDeadLetters",
     "ListEvaluationJobs",
     "ListEvents",
+    "ListExportJobs",
     "ListFineTuningJobs",
+    "ListJobs",
     "ListModels",
     "ListPrompts",
+    "ListQueue",
     "ListWorkers",
     "Page",
     "PreviewDataset",
     "Query",
+    "RenderPrompt",
 ]
 
 QUERIES: dict[str, type[Query]] = {
@@ -58,21 +90,34 @@ QUERIES: dict[str, type[Query]] = {
         ListConfigs,
         ListFineTuningJobs,
         ListEvaluationJobs,
+        ListExportJobs,
         GetDataset,
         GetModel,
         GetAdapter,
         GetPrompt,
         GetConfig,
+        GeneratePrompt,
+        RenderPrompt,
+        GetDatasetSplitByAdapter,
         GetFineTuningJob,
         GetEvaluationJob,
+        GetExportJob,
         PreviewDataset,
         GetMetrics,
         GetLog,
+        GetSamples,
         GetEvaluationRows,
+        CompareEvaluations,
+        ExportEvaluations,
         ListEvents,
         GetCommandOutcome,
+        GetCommandProgress,
+        ListChanges,
+        GetDatabaseExport,
+        GetDatabaseImport,
         ListDeadLetters,
         GetDeadLetter,
+        ListQueue,
         ListWorkers,
         GetOverview,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tunebus.contracts.queries.query import Get, List
+from tunebus.contracts.queries.job import ListJobs
+from tunebus.contracts.queries.query import Get
 
 
-class ListFineTuningJobs(List):
-    state: str | None = None
+class ListFineTuningJobs(ListJobs):
+    pass
 
 
 class GetFineTuningJob(Get):

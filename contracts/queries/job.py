@@ -1,11 +1,35 @@
-"""Queries about what any job measured and printed."""
+"""Queries about jobs of any kind: where they stand in the queue, what they measured and printed."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
-from tunebus.contracts.queries.query import Query
+from tunebus.contracts.queries.query import List, Paged, Query
+from tunebus.contracts.rpc import JobKind
+
+
+class ListJobs(List):
+    """What the lists of every kind of job can be asked for."""
+
+    state: str | None = None
+    label: Annotated[str | None, Field(max_length=50, description="only jobs with this label")] = None
+    search: Annotated[
+        str | None,
+        Field(max_length=200, description="only jobs with this text in their name, or their model's or dataset's"),
+    ] = None
+    order: Annotated[
+        Literal["added", "newest", "queue"],
+        Field(description="as added, the newest first, or as they are given out"),
+    ] = "added"
+
+
+class ListQueue(Paged):
+    """The jobs that have not ended, of every kind: those that run, then those that wait, as they are given out, then
+    those held. `queue_position` counts from 1, `waiting_reason` says why a job does not run yet.
+    """
+
+    kind: Annotated[JobKind | None, Field(description="only jobs of this kind")] = None
 
 
 class GetMetrics(Query):
@@ -27,3 +51,12 @@ class GetLog(Query):
     attempt: int | None = None
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000
+
+
+class GetSamples(Query):
+    """What a fine-tuning's model answered to a few held-out rows at each evaluation, beside the base model's answers."""
+
+    answers = "samples"
+
+    job_id: str
+    since_step: int = -1

@@ -6,7 +6,7 @@ It implements the ledger's `Domain`: loads with `IN` look-ups, decides in memory
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -16,30 +16,39 @@ from tunebus import projections
 from tunebus.contracts import commands as ask
 from tunebus.contracts.events import RecordedEvent
 from tunebus.contracts.identifiers import is_id
-from tunebus.contracts.subjects import EVALUATION_JOB, FINE_TUNING_JOB, JOB_KINDS
+from tunebus.contracts.subjects import EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB, JOB_KINDS
 from tunebus.projections import tables
-from tunebus.projections.waiting import misfit
 from tunebus.services.platform import leases
 from tunebus.services.platform.decisions import Change, Decision, PreparedCommand, Rejected
 from tunebus.services.platform.ledger import load_streams
 from tunebus.services.registry import (
     adapter,
+    claims,
     config,
     dataset,
     evaluation_job,
+    export_job,
     fine_tuning_job,
     jobs,
     known,
     model,
     prompt,
+    queue,
+    removal,
+    transfer,
+    users,
 )
+from tunebus.services.registry.claims import Candidate
+from tunebus.services.registry.fine_tuning_job import MadeModel
 from tunebus.services.registry.internal import ClaimWaitingJob, ExpireLease
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.known import Known, Shelf
 from tunebus.services.registry.wanted import Decide, Handler, Wanted, given
 
 
-def _refer_stop(wanted: Wanted, _facts: object, command: ask.StopFineTuningJob | ask.StopEvaluationJob) -> None:
+def _refer_stop(
+    wanted: Wanted, _facts: object, command: ask.StopFineTuningJob | ask.StopEvaluationJob | ask.StopExportJob
+) -> None:
     wanted.jobs.add(command.id)
 
 
@@ -51,7 +60,7 @@ def _report(decide: Callable[[Job, Any], Decision]) -> Decide:
     """A decision on a worker's report, which only the current attempt may send."""
 
     def fenced(view: Known, _facts: object, command: Any) -> Decision:
-        job = _any_job(view, command.job_id)
+        job = view.any_job(command.job_id)
         refused = jobs.fence(job, command.attempt, command.job_id)
         if refused:
             return refused
@@ -61,19 +70,26 @@ def _report(decide: Callable[[Job, Any], Decision]) -> Decide:
     return fenced
 
 
-def _complete(job: Job, command: ask.CompleteAttempt) -> Decision:
-    decide = fine_tuning_job.complete if job.kind == FINE_TUNING_JOB else evaluation_job.complete
-    return decide(job, command)
+def _refer_complete(wanted: Wanted, made: MadeModel | None, command: ask.CompleteAttempt) -> None:
+    wanted.jobs.add(command.job_id)
+    wanted.models.update([made.name] if made else [])
+
+
+def _complete(view: Known, made: MadeModel | None, command: ask.CompleteAttempt) -> Decision:
+    """The good end of an attempt, by the kind of its job; `made` is the model that it reports."""
+
+    def decide(job: Job, asked: ask.CompleteAttempt) -> Decision:
+        if job.kind == FINE_TUNING_JOB:
+            return fine_tuning_job.complete(view, made, job, asked)
+        return export_job.complete(job, asked) if job.kind == EXPORT_JOB else evaluation_job.complete(job, asked)
+
+    return _report(decide)(view, made, command)
 
 
 def _expire(view: Known, _facts: object, command: ExpireLease) -> Decision:
     """Also a lease that nothing holds any longer goes, or it would be found again and again."""
     decision = jobs.lose_attempt(view.job(command.kind, command.job_id), command.attempt)
     return replace(decision, changes=[leases.released(command.job_id, command.attempt)])
-
-
-def _any_job(view: Known, reference: str) -> Job | None:
-    return view.job(FINE_TUNING_JOB, reference) or view.job(EVALUATION_JOB, reference)
 
 
 def handlers(max_crash_retries: int) -> dict[type, Handler]:
@@ -88,13 +104,37 @@ def handlers(max_crash_retries: int) -> dict[type, Handler]:
         ask.AddAdapter: Handler(adapter.add, adapter.refer_add),
         ask.AddPrompt: Handler(prompt.add, prompt.refer_add),
         ask.AddConfig: Handler(config.add, config.refer_add),
+        ask.RenameDataset: Handler(dataset.rename, dataset.refer_rename),
+        ask.RenameModel: Handler(model.rename, model.refer_rename),
+        ask.RenameAdapter: Handler(adapter.rename, adapter.refer_rename),
+        ask.RenamePrompt: Handler(prompt.rename, prompt.refer_rename),
+        ask.DescribeConfig: Handler(config.describe, config.refer_describe),
+        ask.RemoveDataset: Handler(dataset.remove, dataset.refer_remove),
+        ask.RemoveModel: Handler(model.remove, model.refer_remove),
+        ask.RemoveAdapter: Handler(adapter.remove, adapter.refer_remove),
+        ask.RemovePrompt: Handler(prompt.remove, prompt.refer_remove),
+        ask.RemoveConfig: Handler(config.remove, config.refer_remove),
+        ask.RemoveFineTuningJob: removal.handler(FINE_TUNING_JOB),
+        ask.RemoveEvaluationJob: removal.handler(EVALUATION_JOB),
+        ask.RemoveExportJob: removal.handler(EXPORT_JOB),
         ask.StartFineTuningJob: Handler(fine_tuning_job.start, fine_tuning_job.refer_start),
         ask.StopFineTuningJob: Handler(fine_tuning_job.stop, _refer_stop),
         ask.StartEvaluationJob: Handler(evaluation_job.start, evaluation_job.refer_start),
         ask.StopEvaluationJob: Handler(evaluation_job.stop, _refer_stop),
+        ask.StartExportJob: Handler(export_job.start, export_job.refer_start),
+        ask.StopExportJob: Handler(export_job.stop, _refer_stop),
+        ask.PrioritizeJob: Handler(queue.prioritize, queue.refer_job),
+        ask.HoldJob: Handler(queue.hold, queue.refer_job),
+        ask.ReleaseJob: Handler(queue.release, queue.refer_release),
+        ask.MoveJob: Handler(queue.move, queue.refer_move),
+        ask.LabelJob: Handler(queue.label, queue.refer_job),
+        ask.NoteJob: Handler(queue.note, queue.refer_job),
+        ask.SetJobDependencies: Handler(queue.set_dependencies, queue.refer_dependencies),
+        ask.ExportDatabase: Handler(transfer.exported, transfer.refer),
+        ask.ImportDatabase: Handler(transfer.imported, transfer.refer),
         ask.ReportAttemptRunning: Handler(_report(jobs.report_running), _refer_report),
         ask.RecordCheckpoint: Handler(_report(jobs.record_checkpoint), _refer_report),
-        ask.CompleteAttempt: Handler(_report(_complete), _refer_report),
+        ask.CompleteAttempt: Handler(_complete, _refer_complete),
         ask.FailAttempt: Handler(_report(fail_attempt), _refer_report),
         ExpireLease: Handler(_expire, _refer_report),
     }
@@ -108,21 +148,21 @@ class RegistryDomain:
 
     def open(self, connection: Connection, commands: Sequence[PreparedCommand]) -> RegistryBatch:
         wanted = Wanted()
-        claims: list[PreparedCommand] = []
+        asking: list[PreparedCommand] = []
         for prepared in commands:
             if isinstance(prepared.command, ClaimWaitingJob):
-                claims.append(prepared)
+                asking.append(prepared)
             else:
                 self._handlers[type(prepared.command)].refer(wanted, prepared.facts, prepared.command)
-        candidates = _candidates(connection, claims)
-        wanted.jobs.update(job_id for _, job_id in candidates.values())
+        candidates = claims.candidates(connection, asking)
+        wanted.jobs.update(candidate.job_id for candidate in candidates.values())
         return RegistryBatch(self._handlers, load(connection, wanted), candidates)
 
 
 class RegistryBatch:
     """The ledger's `Batch`. `candidates` are the jobs found for claims, by command id."""
 
-    def __init__(self, by_type: Mapping[type, Handler], view: Known, candidates: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, by_type: Mapping[type, Handler], view: Known, candidates: Mapping[str, Candidate]) -> None:
         self._handlers = by_type
         self._known = view
         self._candidates = candidates
@@ -130,20 +170,31 @@ class RegistryBatch:
     def stream_of(self, command: PreparedCommand) -> tuple[str, str] | None:
         asked = command.command
         if isinstance(asked, ClaimWaitingJob):
-            return self._candidates.get(command.envelope.id)
-        job: Job | None = None
-        if isinstance(asked, ask.StopFineTuningJob | ask.StopEvaluationJob):
-            job = _any_job(self._known, asked.id)
-        elif hasattr(asked, "job_id"):
-            job = _any_job(self._known, asked.job_id)
-        return (job.kind, job.id) if job else None
+            candidate = self._candidates.get(command.envelope.id)
+            return (candidate.kind, candidate.job_id) if candidate else None
+        if hasattr(asked, "job_id"):
+            job = self._known.any_job(asked.job_id)
+            return (job.kind, job.id) if job else None
+        if not hasattr(asked, "id"):
+            return None
+        aggregate = asked.context()
+        if aggregate in JOB_KINDS:
+            found: Any = self._known.job(aggregate, asked.id) or self._known.removed_jobs.get(asked.id)
+        else:
+            shelf = self._known.shelf(aggregate)
+            found = shelf.get(asked.id) if shelf else None
+        return (aggregate, found.id) if found else None
 
     def decide(self, command: PreparedCommand) -> Decision:
         asked = command.command
         if isinstance(asked, ClaimWaitingJob):
             return self._claim(command.envelope.id, asked)
         decision = self._handlers[type(asked)].decide(self._known, command.facts, asked)
-        if isinstance(decision, Rejected) or not jobs.leaves_worker(decision.events):
+        if isinstance(decision, Rejected):
+            return decision
+        if follow := queue.consequences(self._known, decision.events):
+            decision = replace(decision, events=[*decision.events, *follow])
+        if not jobs.leaves_worker(decision.events):
             return decision
         # The lease ends in the same transaction as the attempt.
         job = self._known.jobs[decision.id or ""]
@@ -157,23 +208,12 @@ class RegistryBatch:
         return changes
 
     def _claim(self, command_id: str, asked: ClaimWaitingJob) -> Decision:
-        _, job_id = self._candidates.get(command_id, ("", ""))
-        job = self._known.jobs.get(job_id)
-        decision = jobs.claim(job, asked.worker_id, asked.host)
+        candidate = self._candidates.get(command_id)
+        job = self._known.jobs.get(candidate.job_id) if candidate else None
+        decision = jobs.claim(job, asked.worker_id, asked.host, candidate.gpus if candidate else ())
         if isinstance(decision, Rejected) or job is None or not decision.events:
             return decision
         return replace(decision, changes=leases.acquired(job.id, job.attempt + 1, asked.worker_id, asked.lease_until))
-
-
-def waiting(connection: Connection, kind: str) -> Sequence[Mapping[str, Any]]:
-    """The jobs of a kind that wait for a worker, in the order they are given out, with what they need."""
-    table = tables.JOB_TABLES[kind]
-    query = (
-        select(table.c.id, table.c.num_cpu, table.c.num_gpu, table.c.num_memory, table.c.state)
-        .where(table.c.state == "queued")
-        .order_by(table.c.priority.desc(), table.c.position)
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def load(connection: Connection, wanted: Wanted) -> Known:
@@ -193,11 +233,14 @@ def load(connection: Connection, wanted: Wanted) -> Known:
             wanted.models.add(found.model_id)  # to name it when it is not the one asked for
             wanted.jobs.update(given(found.fine_tuning_job_id))
     _load(connection, view.models, tables.models, wanted.models, known.model_of)
+    if wanted.with_adapters_jobs:
+        wanted.jobs.update(given(*(one.fine_tuning_job_id for one in view.models)))
     if wanted.configs:
         table = tables.configs
         either = or_(table.c.id.in_(wanted.configs), table.c.sha256.in_(wanted.configs))
         for row in connection.execute(select(table).where(either)).mappings():
             view.configs.put(known.config_of(dict(row)))
+    users.load(connection, view, wanted)
     if wanted.jobs or wanted.job_names:
         _load_jobs(connection, view, wanted)
     return view
@@ -270,24 +313,51 @@ def _load_jobs(connection: Connection, view: Known, wanted: Wanted) -> None:
             view.job_names[row.adapter_name] = row.id
             if row.adapter_name in names:
                 ids.add(row.id)
+    _put_streams(connection, view, ids)
+    others = _dependants(connection, ids)
+    if wanted.with_dependencies:
+        others |= _load_dependencies(connection, view, ids)
+    _put_streams(connection, view, others - view.jobs.keys())
+    if wanted.with_queues:
+        _load_queues(connection, view)
+
+
+def _put_streams(connection: Connection, view: Known, ids: Collection[str]) -> None:
     streams = load_streams(connection, [(kind, job_id) for job_id in ids for kind in JOB_KINDS])
-    for (_, job_id), events in streams.items():
+    for events in streams.values():
         job: Job | None = None
         for event in events:
             job = jobs.evolve(job, event)
         if job is not None:
-            view.jobs[job_id] = job
+            view.put_job(job)
 
 
-def _candidates(connection: Connection, claims: Sequence[PreparedCommand]) -> dict[str, tuple[str, str]]:
-    """The best waiting job that fits each claim, none for two of them, as (kind, job id) by command id."""
-    found: dict[str, tuple[str, str]] = {}
-    queues = {claim.command.kind: list(waiting(connection, claim.command.kind)) for claim in claims}
-    for claim in claims:
-        queue = queues[claim.command.kind]
-        capabilities = claim.command.capabilities.model_dump()
-        row = next((row for row in queue if misfit(row, capabilities) is None), None)
-        if row is not None:
-            queue.remove(row)
-            found[claim.envelope.id] = (claim.command.kind, row["id"])
-    return found
+def _dependants(connection: Connection, ids: Collection[str]) -> set[str]:
+    """The jobs that depend on these."""
+    table = tables.job_dependencies
+    return set(connection.scalars(select(table.c.job_id).where(table.c.dependency_id.in_(ids)))) if ids else set()
+
+
+def _load_dependencies(connection: Connection, view: Known, ids: Collection[str]) -> set[str]:
+    """Read what these jobs depend on, through whatever others; returns those that they depend on directly."""
+    table = tables.job_dependencies
+    direct: set[str] = set()
+    seen: set[str] = set()
+    left = set(ids)
+    while left:
+        seen |= left
+        found: dict[str, list[str]] = {}
+        for row in connection.execute(select(table.c.job_id, table.c.dependency_id).where(table.c.job_id.in_(left))):
+            found.setdefault(row.job_id, []).append(row.dependency_id)
+        view.dependencies.update({job_id: tuple(others) for job_id, others in found.items()})
+        left = {other for others in found.values() for other in others}
+        direct = direct or set(left)
+        left -= seen
+    return direct
+
+
+def _load_queues(connection: Connection, view: Known) -> None:
+    for kind, table in tables.JOB_TABLES.items():
+        columns = (table.c.id, table.c.priority, table.c.rank)
+        for row in connection.execute(select(*columns).where(table.c.state.in_(jobs.WAITING))):
+            view.queues[row.id] = (kind, row.priority, row.rank)

@@ -1,4 +1,6 @@
-"""Decides about evaluations: one job per combination, all under one parent, each on rows its adapter has not seen."""
+"""Decides about evaluations: one job per combination, all under one parent, each on rows its adapter has not seen, or
+on prompts that somebody typed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunebus.contracts.commands import CompleteAttempt, EvaluationCombination, StartEvaluationJob, StopEvaluationJob
-from tunebus.contracts.errors import Code, Problem
+from tunebus.contracts.errors import Code, Problem, nearest
 from tunebus.contracts.events import EvaluationJobAdded, JobSucceeded
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.recipes import (
@@ -15,11 +17,15 @@ from tunebus.contracts.recipes import (
     EvaluationRecipe,
     FineTuningRecipe,
     GenerationSettings,
+    PromptTemplates,
+    RecordedSplit,
     TextFormat,
+    TypedPrompt,
 )
 from tunebus.contracts.subjects import EVALUATION_JOB, FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent
-from tunebus.services.registry import jobs, recipe
+from tunebus.services.platform.rows import templates
+from tunebus.services.registry import jobs, queue, recipe
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
 from tunebus.services.registry.fine_tuning_job import Asked
 from tunebus.services.registry.jobs import Job
@@ -30,19 +36,27 @@ from tunebus.services.registry.wanted import Wanted, given
 
 @dataclass(frozen=True)
 class _Contender:
-    """A combination whose ids were found. `trained` is the recipe of the job that made the adapter, if one did."""
+    """A combination whose ids were found. `trained` are the recipes of the jobs that made its adapter and its model, the
+    adapter's first; neither for what came from elsewhere. Typed prompts have no dataset.
+    """
 
     model: Model
     adapter: Adapter | None
-    dataset: Dataset
+    dataset: Dataset | None
     prompt: Prompt | None
     only_prompt: Prompt | None
-    trained: FineTuningRecipe | None
+    trained: tuple[FineTuningRecipe, ...]
 
     @property
     def trained_here(self) -> FineTuningRecipe | None:
-        """The recipe, if the adapter was trained on the very rows it is scored on."""
-        return self.trained if self.trained and self.trained.dataset.sha256 == self.dataset.sha256 else None
+        """The recipe, if the adapter or the model was trained on the very rows it is scored on."""
+        if self.dataset is None:
+            return self.trained[0] if self.trained else None
+        return next((recipe for recipe in self.trained if recipe.dataset.sha256 == self.dataset.sha256), None)
+
+    @property
+    def name(self) -> str:
+        return f"adapter {self.adapter.name!r}" if self.adapter else f"model {self.model.name!r}"
 
 
 @dataclass(frozen=True)
@@ -61,50 +75,64 @@ class _Sample:
 def refer_start(wanted: Wanted, _facts: object, command: StartEvaluationJob) -> None:
     wanted.with_adapters_jobs = wanted.with_datasets_prompts = True
     wanted.configs.update(given(command.generation))
+    wanted.jobs.update(command.depends_on)
     for combination in command.combinations:
         wanted.models.add(combination.base_model_id)
-        wanted.datasets.add(combination.dataset_id)
+        wanted.datasets.update(given(combination.dataset_id))
         wanted.adapters.update(given(combination.adapter_id))
         wanted.prompts.update(given(combination.prompt_id))
 
 
 def start(known: Known, asked: Asked, command: StartEvaluationJob) -> Decision:
     """An unknown id in any combination is refused before anything starts, all of them at once."""
-    problems = list(asked.problems)
+    problems = [*asked.problems, *_unsupported(command)]
     combinations = () if "combinations" in asked.in_doubt else command.combinations
     found = [
-        _contender(known, combination, f"combinations.{number}", problems)
+        _contender(known, combination, f"combinations.{number}", problems, typed=command.prompts is not None)
         for number, combination in enumerate(combinations)
     ]
     generation = _generation(known, command, problems)
     contenders = [contender for contender in found if contender]
+    if command.prompts is None:
+        texts = None
+        problems += _unknown_features(contenders, command)
+    else:
+        texts = [_rendered(command.prompts, contender, contenders, problems) for contender in contenders]
     choices = [
         _choice(contender, contenders, f"combinations.{number}", problems)
         for number, contender in enumerate(found)
         if contender
     ]
+    waits = queue.dependencies(known, command.depends_on, problems)
     if problems or not contenders or not generation:
         return refused_all(problems)
     job_ids = [new_id() for _ in contenders]
     # The parent of a lone job is the job itself, so that its id leads to it either way.
     parent_id = job_ids[0] if len(job_ids) == 1 else new_id()
     events: list[NewEvent] = []
-    samples = [_sample(contender, contenders, command) for contender in contenders]
-    for contender, choice, sample, job_id in zip(contenders, choices, samples, job_ids, strict=True):
-        assert choice is not None
+    for number, (contender, choice, job_id) in enumerate(zip(contenders, choices, job_ids, strict=True)):
+        sample = _sample(contender, contenders, command)
         resolved = _recipe(contender, contenders, choice, sample, generation, command)
+        if texts is not None:
+            resolved = resolved.model_copy(update={"prompts": texts[number]})
         added = EvaluationJobAdded(
             parent_id=parent_id,
             base_model_id=contender.model.id,
             adapter_id=contender.adapter.id if contender.adapter else None,
-            dataset_id=contender.dataset.id,
-            prompt_id=choice.prompt_id,
+            dataset_id=contender.dataset.id if contender.dataset else None,
+            prompt_id=choice.prompt_id if choice else None,
             asked=command.model_dump(mode="json", exclude_unset=True),
             recipe=resolved.model_dump(mode="json"),
             out_dir=f"artifact:jobs/{job_id}",
-            warnings=_warnings(contender, contenders, sample),
+            warnings=_warnings(contender, contenders, sample, leave_out=command.leakage == "exclude"),
+            priority=command.priority,
+            depends_on=waits.depends_on,
+            waiting_for=waits.waiting_for,
+            labels=queue.without_doubles(command.labels),
+            notes=command.notes,
         )
-        events += [happened(EVALUATION_JOB, job_id, added), jobs.queued(EVALUATION_JOB, job_id)]
+        first = jobs.first_event(EVALUATION_JOB, job_id, hold=command.hold)
+        events += [happened(EVALUATION_JOB, job_id, added), first]
     return Accepted(events, id=parent_id, ids=job_ids)
 
 
@@ -134,16 +162,74 @@ def complete(job: Job, command: CompleteAttempt) -> Decision:
     return Accepted((happened(job.kind, job.id, succeeded),), id=job.id)
 
 
+def _unsupported(command: StartEvaluationJob) -> list[Problem]:
+    """What this version cannot do, and what would have no effect, is refused when it is asked for."""
+    found = []
+    if command.quantization is not None:
+        found.append(
+            Problem(
+                code=Code.NOT_SUPPORTED,
+                message="no evaluation of this version quantizes the base model",
+                param="quantization",
+                hint="leave it out",
+            )
+        )
+    if command.prompts is not None:
+        rows_only = {
+            "max_rows": command.max_rows,
+            "dataset_fraction": command.dataset_fraction,
+            "train_test_split": command.train_test_split,
+            "selected_features": command.selected_features,
+            "leakage": None if command.leakage == "warn" else command.leakage,
+        }
+        found += [
+            Problem(code=Code.INVALID, message="is about rows of a dataset, and typed prompts are none", param=name)
+            for name, value in rows_only.items()
+            if value is not None
+        ]
+    return found
+
+
+def _unknown_features(contenders: Sequence[_Contender], command: StartEvaluationJob) -> list[Problem]:
+    """Selected columns that a dataset does not have."""
+    found = {}
+    for contender in contenders:
+        dataset = contender.dataset
+        for name in command.selected_features or () if dataset else ():
+            assert dataset is not None
+            if name not in dataset.features:
+                near = nearest(name, dataset.features)
+                found[dataset.name, name] = Problem(
+                    code=Code.INVALID,
+                    message=f"{name!r} is no column of dataset {dataset.name!r}",
+                    param="selected_features",
+                    hint=f"did you mean {near!r}?" if near else f"its columns: {', '.join(dataset.features)}",
+                )
+    return list(found.values())
+
+
 def _contender(
-    known: Known, combination: EvaluationCombination, param: str, problems: list[Problem]
+    known: Known, combination: EvaluationCombination, param: str, problems: list[Problem], *, typed: bool
 ) -> _Contender | None:
     before = len(problems)
     model = known.models.get(combination.base_model_id)
     if model is None:
         problems.append(missing("model", combination.base_model_id, f"{param}.base_model_id"))
-    dataset = known.datasets.get(combination.dataset_id)
-    if dataset is None:
+    dataset = known.datasets.get(combination.dataset_id) if combination.dataset_id else None
+    if combination.dataset_id and typed:
+        message = "typed prompts are answered in place of a dataset's rows, not beside them"
+        problems.append(Problem(code=Code.INVALID, message=message, param=f"{param}.dataset_id", hint="leave it out"))
+    elif combination.dataset_id and dataset is None:
         problems.append(missing("dataset", combination.dataset_id, f"{param}.dataset_id"))
+    elif not combination.dataset_id and not typed:
+        problems.append(
+            Problem(
+                code=Code.INVALID,
+                message="is required",
+                param=f"{param}.dataset_id",
+                hint="name a dataset, or give prompts to answer in its place",
+            )
+        )
     prompt = known.prompts.get(combination.prompt_id) if combination.prompt_id else None
     if combination.prompt_id and prompt is None:
         problems.append(missing("prompt", combination.prompt_id, f"{param}.prompt_id"))
@@ -160,31 +246,48 @@ def _contender(
                 param=f"{param}.adapter_id",
             )
         )
-    if model is None or dataset is None or len(problems) > before:
+    if model is None or len(problems) > before:
         return None
-    return _Contender(model, adapter, dataset, prompt, known.only_prompt(dataset), _recipe_of(known, adapter))
+    only = known.only_prompt(dataset) if dataset else None
+    return _Contender(model, adapter, dataset, prompt, only, _trainings(known, adapter, model))
 
 
-def _recipe_of(known: Known, adapter: Adapter | None) -> FineTuningRecipe | None:
-    """The recipe of the job that made an adapter, or None for one that came from elsewhere."""
-    if adapter is None or adapter.fine_tuning_job_id is None:
-        return None
-    job = known.job(FINE_TUNING_JOB, adapter.fine_tuning_job_id)
-    return FineTuningRecipe.model_validate(dict(job.recipe)) if job else None
+def _trainings(known: Known, adapter: Adapter | None, model: Model) -> tuple[FineTuningRecipe, ...]:
+    """The recipes of the jobs that made an adapter and its model; a removed job's as well."""
+    found = []
+    for job_id in (adapter.fine_tuning_job_id if adapter else None, model.fine_tuning_job_id):
+        job = (known.job(FINE_TUNING_JOB, job_id) or known.removed_jobs.get(job_id)) if job_id else None
+        if job is not None:
+            found.append(FineTuningRecipe.model_validate(dict(job.recipe)))
+    return tuple(found)
 
 
 def _reference(contender: _Contender, contenders: Sequence[_Contender]) -> FineTuningRecipe | None:
-    """The training whose held-out rows a combination is scored on: its adapter's, else the first compared adapter's."""
-    if contender.adapter is not None:
+    """The training whose held-out rows a combination is scored on: its adapter's or model's own, else, for one that was
+    not trained here, the first compared one's.
+    """
+    if contender.adapter is not None or contender.trained_here is not None:
         return contender.trained_here
-    same = (c.trained_here for c in contenders if c.dataset.id == contender.dataset.id)
+    return _first_trained(contender, contenders)
+
+
+def _first_trained(contender: _Contender, contenders: Sequence[_Contender]) -> FineTuningRecipe | None:
+    same = (c.trained_here for c in contenders if _same_rows(c, contender))
     return next((trained for trained in same if trained), None)
+
+
+def _same_rows(first: _Contender, second: _Contender) -> bool:
+    return (first.dataset.id if first.dataset else None) == (second.dataset.id if second.dataset else None)
 
 
 def _choice(
     contender: _Contender, contenders: Sequence[_Contender], param: str, problems: list[Problem]
 ) -> PromptChoice | None:
-    """The prompt that was named, else the training's, else the dataset's only one, else what its columns suggest."""
+    """The prompt that was named, else the training's, else the dataset's only one, else what its columns suggest. None
+    for typed prompts, which are laid out one by one.
+    """
+    if contender.dataset is None:
+        return None
     trained = _reference(contender, contenders)
     if contender.prompt is None and trained is not None:
         return PromptChoice(trained.dataset.format, trained.dataset.prompt, trained.dataset.prompt_id)
@@ -193,8 +296,48 @@ def _choice(
     )
 
 
-def _sample(contender: _Contender, contenders: Sequence[_Contender], command: StartEvaluationJob) -> _Sample:
+def _rendered(
+    prompts: Sequence[TypedPrompt],
+    contender: _Contender,
+    contenders: Sequence[_Contender],
+    problems: list[Problem],
+) -> list[TypedPrompt]:
+    """Texts laid out by the prompt that was named, else by the training's, where it has one column to put them in; so
+    that what was tuned is asked as it was taught. Messages stay as they are.
+    """
     trained = _reference(contender, contenders)
+    prompt = contender.prompt
+    layout = trained.dataset.prompt if trained else None
+    if prompt is not None:
+        layout = PromptTemplates(
+            prompt_template=prompt.prompt_template,
+            input_template=prompt.input_template,
+            completion_template=prompt.completion_template,
+        )
+    if layout is None:
+        return list(prompts)
+    answers = _columns(layout.completion_template)
+    columns = (_columns(layout.input_template) | _columns(layout.prompt_template)) - answers
+    if len(columns) != 1:
+        if prompt is not None:
+            message = f"prompt {prompt.name!r} has {len(columns)} input columns, and a typed text can fill one"
+            problems.append(Problem(code=Code.INVALID, message=message, param="prompts", hint="send messages instead"))
+        return list(prompts)
+    (column,) = columns
+    renderer = templates.Renderer(layout, [column, *answers])
+    return [renderer.render({column: text}).prompt if isinstance(text, str) else text for text in prompts]
+
+
+def _columns(template: str) -> set[str]:
+    """The columns that a template names."""
+    names = {part.name for part in templates.parse(template) if isinstance(part, templates.Column)}
+    return names - {templates.INPUT, templates.COMPLETION}
+
+
+def _sample(contender: _Contender, contenders: Sequence[_Contender], command: StartEvaluationJob) -> _Sample:
+    """With `leakage` exclude all are scored on the first training's held-out rows, less what any other has seen."""
+    first = command.leakage == "exclude"
+    trained = _first_trained(contender, contenders) if first else _reference(contender, contenders)
     recorded = _Sample.of(trained.dataset) if trained else _Sample()
     return _Sample(
         recorded.fraction if command.dataset_fraction is None else command.dataset_fraction,
@@ -203,30 +346,49 @@ def _sample(contender: _Contender, contenders: Sequence[_Contender], command: St
     )
 
 
-def _warnings(contender: _Contender, contenders: Sequence[_Contender], sample: _Sample) -> list[str]:
-    """Adapters in this comparison that were trained with another split of the same rows, and may have seen some."""
-    warnings = []
+def _others(
+    contender: _Contender, contenders: Sequence[_Contender], sample: _Sample
+) -> dict[_Sample, tuple[_Contender, ...]]:
+    """The splits of the same rows, other than this one, that compared adapters and models were trained with."""
+    found: dict[_Sample, tuple[_Contender, ...]] = {}
+    if contender.dataset is None:
+        return found
     for other in contenders:
-        trained = other.trained_here
-        if trained is None or other.adapter is None or other.dataset.id != contender.dataset.id:
+        if not _same_rows(other, contender):
             continue
-        split = _Sample.of(trained.dataset)
-        if split == sample:
-            continue
-        warning = (
-            f"adapter {other.adapter.name!r} was trained on another split of {contender.dataset.name!r} "
-            f"(fraction {split.fraction:g}, training share {split.train_share:g}, seed {split.seed}): "
-            "it may have seen some of the rows that this evaluation scores"
-        )
-        if warning not in warnings:
-            warnings.append(warning)
+        for trained in other.trained:
+            split = _Sample.of(trained.dataset)
+            if trained.dataset.sha256 == contender.dataset.sha256 and split != sample:
+                found[split] = (*found.get(split, ()), other)
+    return found
+
+
+def _warnings(
+    contender: _Contender, contenders: Sequence[_Contender], sample: _Sample, *, leave_out: bool
+) -> list[str]:
+    """Who in this comparison was trained with another split of the same rows, and may have seen some."""
+    warnings = []
+    dataset = contender.dataset
+    for split, seen_by in _others(contender, contenders, sample).items():
+        for name in dict.fromkeys(other.name for other in seen_by):
+            assert dataset is not None
+            end = (
+                "the rows that it was trained on are left out"
+                if leave_out
+                else "it may have seen some of the rows that this evaluation scores; with leakage 'exclude' such rows are "
+                "left out for all"
+            )
+            warnings.append(
+                f"{name} was trained on another split of {dataset.name!r} (fraction {split.fraction:g}, "
+                f"training share {split.train_share:g}, seed {split.seed}): {end}"
+            )
     return warnings
 
 
 def _recipe(
     contender: _Contender,
     contenders: Sequence[_Contender],
-    choice: PromptChoice,
+    choice: PromptChoice | None,
     sample: _Sample,
     generation: GenerationSettings,
     command: StartEvaluationJob,
@@ -240,8 +402,17 @@ def _recipe(
         else None,
         dataset=recipe.dataset_source(
             contender.dataset, choice, fraction=sample.fraction, train_share=sample.train_share, seed=sample.seed
-        ),
+        )
+        if contender.dataset and choice
+        else None,
         generation=generation,
+        selected_features=command.selected_features or [],
+        unseen_by=[
+            RecordedSplit(dataset_fraction=split.fraction, train_test_split=split.train_share, split_seed=split.seed)
+            for split in _others(contender, contenders, sample)
+        ]
+        if command.leakage == "exclude"
+        else [],
         max_rows=command.max_rows,
         text_format=_text_format(contender, trained),
         batch_size=command.batch_size,
@@ -261,9 +432,24 @@ def _text_format(contender: _Contender, trained: FineTuningRecipe | None) -> Tex
 
 
 def _generation(known: Known, command: StartEvaluationJob, problems: list[Problem]) -> GenerationSettings | None:
-    given = command.generation
-    if given is None or isinstance(given, GenerationSettings):
-        return given or GenerationSettings()
+    """Settings that greedy answers would ignore are refused."""
+    asked = command.generation
     before = len(problems)
-    config, _ = recipe.config_layers(known, "generation", given, "generation", problems)
-    return GenerationSettings.model_validate(config) if len(problems) == before else None
+    if asked is None or isinstance(asked, GenerationSettings):
+        found = asked or GenerationSettings()
+    else:
+        config, _ = recipe.config_layers(known, "generation", asked, "generation", problems)
+        found = GenerationSettings.model_validate(config)
+    if found.temperature == 0:
+        usual = GenerationSettings()
+        problems += [
+            Problem(
+                code=Code.INVALID,
+                message=f"{name} has no effect on greedy answers",
+                param=f"generation.{name}",
+                hint="give a temperature above 0 as well, or leave it out",
+            )
+            for name in ("top_p", "top_k", "seed")
+            if getattr(found, name) != getattr(usual, name)
+        ]
+    return found if len(problems) == before else None

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from tunebus.contracts.commands import CompleteAttempt, StartFineTuningJob, StopFineTuningJob
 from tunebus.contracts.errors import Code, Problem, nearest
 from tunebus.contracts.events import FineTuningJobAdded, JobSucceeded
 from tunebus.contracts.identifiers import new_id
-from tunebus.contracts.recipes import FineTuningRecipe, LoraSettings, TrainingArguments
+from tunebus.contracts.recipes import FineTuningRecipe, LoraSettings, Method, TrainingArguments, UserScript
 from tunebus.contracts.subjects import FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision
-from tunebus.services.registry import adapter, jobs, recipe
+from tunebus.services.platform.rows.folders import split_rows
+from tunebus.services.platform.rows.split import own_test_split
+from tunebus.services.registry import adapter, jobs, model, queue, recipe
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.known import Dataset, Known, Model
+from tunebus.services.registry.model_folder import ModelFolder
+from tunebus.services.registry.recipe import PromptChoice
 from tunebus.services.registry.wanted import Wanted, given
 
-METHODS = ("lora",)
+METHODS = get_args(Method)
 FRAMEWORKS = ("transformers",)
 
 # Fields of the command that are settings of the training, by the name that transformers has for them.
@@ -28,18 +32,30 @@ SHORTCUTS = {
     "learning_rate": "learning_rate",
     "max_steps": "max_steps",
     "batch_size": "per_device_train_batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "gradient_checkpointing": "gradient_checkpointing",
     "max_length": "max_length",
     "seed": "seed",
     "save_steps": "save_steps",
     "eval_steps": "eval_steps",
+    "save_total_limit": "save_total_limit",
+    "load_best_model_at_end": "load_best_model_at_end",
+    "early_stopping_patience": "early_stopping_patience",
+    "early_stopping_threshold": "early_stopping_threshold",
+    "eval_samples": "eval_samples",
 }
+# LoRA's rate on every weight at once would undo what the model knows.
+FULL_LEARNING_RATE = 2e-5
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What was found out before the decision: fields that are wrong in themselves, and files that changed since."""
+    """What was found out before the decision: fields that are wrong in themselves, files that changed since, and the
+    user's script where there is one (its config comes with the decision).
+    """
 
     problems: Sequence[Problem] = ()
+    script: UserScript | None = None
 
     @property
     def in_doubt(self) -> set[str]:
@@ -53,12 +69,53 @@ def refer_start(wanted: Wanted, _facts: object, command: StartFineTuningJob) -> 
     wanted.prompts.update(given(command.prompt_id))
     wanted.adapters.update(given(command.adapter_name))
     wanted.job_names.update(given(command.adapter_name))
-    wanted.configs.update(given(command.training_arguments, command.lora))
+    wanted.configs.update(given(command.training_arguments, command.lora, command.user_config))
+    wanted.models.update(given(command.adapter_name))
     wanted.with_datasets_prompts = True
+    wanted.jobs.update(command.depends_on)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a start comes to: its recipe, and the things that it is made of."""
+
+    recipe: FineTuningRecipe
+    model: Model
+    dataset: Dataset
+    choice: PromptChoice
 
 
 def start(known: Known, asked: Asked, command: StartFineTuningJob) -> Decision:
     """Everything that is wrong is said at once, with what is wrong in the fields themselves (`asked.problems`)."""
+    job_id = new_id()
+    found, problems = resolve(known, asked, command, job_id)
+    waits = queue.dependencies(known, command.depends_on, problems)
+    if problems or found is None:
+        return refused_all(problems)
+    added = FineTuningJobAdded(
+        base_model_id=found.model.id,
+        dataset_id=found.dataset.id,
+        prompt_id=found.choice.prompt_id,
+        adapter_name=found.recipe.adapter_name,
+        method=found.recipe.method,
+        register_adapter=command.register_adapter,
+        asked=command.model_dump(mode="json", exclude_unset=True),
+        recipe=found.recipe.model_dump(mode="json"),
+        out_dir=f"artifact:jobs/{job_id}",
+        priority=command.priority,
+        depends_on=waits.depends_on,
+        waiting_for=waits.waiting_for,
+        labels=queue.without_doubles(command.labels),
+        notes=command.notes,
+    )
+    first = jobs.first_event(FINE_TUNING_JOB, job_id, hold=command.hold)
+    return Accepted((happened(FINE_TUNING_JOB, job_id, added), first), id=job_id)
+
+
+def resolve(
+    known: Known, asked: Asked, command: StartFineTuningJob, job_id: str
+) -> tuple[Resolved | None, list[Problem]]:
+    """What a start comes to, or None, and everything that is wrong with it."""
     problems = [*asked.problems, *_unsupported(command)]
     in_doubt = asked.in_doubt
     model = _model(known, command, in_doubt, problems)
@@ -67,22 +124,26 @@ def start(known: Known, asked: Asked, command: StartFineTuningJob) -> Decision:
     if command.prompt_id and prompt is None:
         problems.append(missing("prompt", command.prompt_id, "prompt_id"))
     training, training_sources = _training_arguments(known, command, problems)
-    config, given = recipe.config_layers(known, "lora", command.lora, "lora", problems)
-    lora, lora_sources = recipe.layered(LoraSettings, config, given)
-    if command.adapter_name and (taken := known.adapter_name_taken(command.adapter_name)):
+    lora, lora_sources = _lora(known, command, problems)
+    user_script = _user_script(known, asked, command, problems)
+    if command.adapter_name and (taken := _name_taken(known, command.adapter_name, command.method)):
         problems.append(
             Problem(code=Code.DUPLICATE_NAME, message=taken, param="adapter_name", hint="choose another name")
         )
     choice = None
     if dataset and (prompt or not command.prompt_id):
         choice = recipe.choose_prompt(dataset, prompt or known.only_prompt(dataset), problems)
+    if dataset and choice:
+        problems += recipe.untrainable(dataset, choice)
+    if dataset:
+        problems += _without_held_out_rows(dataset, training, command)
     text_format = recipe.text_format_of(command.text_format, model, choice, problems) if model else None
     if model:
         problems += recipe.too_long(training.max_length, [model], "max_length")
     if problems or not (model and dataset and choice):
-        return refused_all(problems)
-    job_id = new_id()
+        return None, problems
     resolved = FineTuningRecipe(
+        method="full" if command.method == "full" else "lora",
         model=recipe.model_source(model),
         dataset=recipe.dataset_source(
             dataset,
@@ -98,6 +159,8 @@ def start(known: Known, asked: Asked, command: StartFineTuningJob) -> Decision:
         num_cpu=command.num_cpu,
         num_gpu=command.num_gpu,
         num_memory_gb=command.num_memory,
+        user_script=user_script,
+        reasons=_reasons(command, model, choice, training_sources),
         sources={
             **training_sources,
             **lora_sources,
@@ -105,20 +168,11 @@ def start(known: Known, asked: Asked, command: StartFineTuningJob) -> Decision:
             "train_test_split": _said("train_test_split", command),
             "text_format": "command" if command.text_format else "default",
             "prompt": "command" if command.prompt_id else "default",
+            **{name: _said(name, command) for name in ("num_cpu", "num_gpu", "method")},
+            "num_memory_gb": _said("num_memory", command),
         },
     )
-    added = FineTuningJobAdded(
-        base_model_id=model.id,
-        dataset_id=dataset.id,
-        prompt_id=choice.prompt_id,
-        adapter_name=resolved.adapter_name,
-        method=resolved.method,
-        register_adapter=command.register_adapter,
-        asked=command.model_dump(mode="json", exclude_unset=True),
-        recipe=resolved.model_dump(mode="json"),
-        out_dir=f"artifact:jobs/{job_id}",
-    )
-    return Accepted((happened(FINE_TUNING_JOB, job_id, added), jobs.queued(FINE_TUNING_JOB, job_id)), id=job_id)
+    return Resolved(resolved, model, dataset, choice), problems
 
 
 def stop(known: Known, _facts: None, command: StopFineTuningJob) -> Decision:
@@ -128,20 +182,44 @@ def stop(known: Known, _facts: None, command: StopFineTuningJob) -> Decision:
     return jobs.stop(job, force=command.force)
 
 
-def complete(job: Job, command: CompleteAttempt) -> Decision:
-    """The job has succeeded and, unless told not to, its adapter is registered in the same transaction."""
+@dataclass(frozen=True)
+class MadeModel:
+    """The model that a fine-tuning made, as its folder shows it, and the name it was to have."""
+
+    name: str
+    folder: ModelFolder
+
+
+def complete(known: Known, made: MadeModel | None, job: Job, command: CompleteAttempt) -> Decision:
+    """The job has succeeded and, unless told not to, its adapter or model is registered in the same transaction."""
     if command.outcome == "stopped":
         return jobs.stopped_by_itself(job, command.attempt, command.step)
     if command.result_uri is None or command.result_sha256 is None:
         return refused(
-            Code.INVALID, "a finished fine-tuning has an adapter", param="result_uri", hint="give its URI and SHA-256"
+            Code.INVALID, "a finished fine-tuning has a result", param="result_uri", hint="give its URI and SHA-256"
         )
     problem = jobs.outside_attempt(job, command.attempt, command.result_uri, "result_uri")
     if problem:
         return refused_all([problem])
-    adapter_id = None
+    is_model = job.added.get("method") == "full"
+    if is_model != (command.result_type == "model") or (is_model and made is None):
+        return refused(
+            Code.INVALID,
+            f"a fine-tuning by the method {job.added.get('method')} makes {'a model' if is_model else 'an adapter'}",
+            param="result_type",
+        )
+    adapter_id = model_id = None
     events = []
-    if job.added.get("register_adapter", True):
+    if is_model and made is not None and job.added.get("register_adapter", True):
+        model_id, added = model.made_by_job(
+            known,
+            made.folder,
+            name=made.name,
+            job_id=job.id,
+            base_model_id=job.added["base_model_id"],
+        )
+        events.append(added)
+    elif job.added.get("register_adapter", True):
         adapter_id, added = adapter.made_by_job(
             name=job.added["adapter_name"],
             model_id=job.added["base_model_id"],
@@ -157,6 +235,8 @@ def complete(job: Job, command: CompleteAttempt) -> Decision:
         result_uri=command.result_uri,
         result_sha256=command.result_sha256,
         adapter_id=adapter_id,
+        model_id=model_id,
+        early_stopping=command.early_stopping,
         metrics=command.metrics,
     )
     return Accepted((happened(job.kind, job.id, succeeded), *events), id=job.id)
@@ -172,6 +252,13 @@ def _unsupported(command: StartFineTuningJob) -> list[Problem]:
     if command.num_workers > 1:
         message = f"a fine-tuning runs in one process, not in {command.num_workers}"
         found.append(Problem(code=Code.NOT_SUPPORTED, message=message, param="num_workers", hint="leave it at 1"))
+    if command.num_gpu > 1 and command.user_script is None:
+        message = f"a fine-tuning runs on one GPU, not on {command.num_gpu}"
+        hint = "ask for 1, or bring a script of your own that uses several"
+        found.append(Problem(code=Code.NOT_SUPPORTED, message=message, param="num_gpu", hint=hint))
+    if command.user_config is not None and command.user_script is None:
+        message = "there is no user_script that it would be the config of"
+        found.append(Problem(code=Code.INVALID, message=message, param="user_config", hint="name the user_script"))
     if command.quantization is not None:
         found.append(
             Problem(
@@ -208,6 +295,67 @@ def _dataset(known: Known, command: StartFineTuningJob, in_doubt: set[str], prob
     return dataset
 
 
+def _name_taken(known: Known, name: str, method: str) -> str | None:
+    """Who has the name of what is to be made (in words), or None. A model must not be named as another either."""
+    if method == "full" and known.models.named(name) is not None:
+        return f"a model is named {name!r}"
+    return known.adapter_name_taken(name)
+
+
+def _lora(
+    known: Known, command: StartFineTuningJob, problems: list[Problem]
+) -> tuple[LoraSettings | None, Mapping[str, recipe.Source]]:
+    """None for a method that has no such settings."""
+    if command.method == "full":
+        if command.lora is not None:
+            message = "the method full trains all weights and has no LoRA settings"
+            hint = "leave it out, or take the method lora"
+            problems.append(Problem(code=Code.INVALID, message=message, param="lora", hint=hint))
+        return None, {}
+    config, inline = recipe.config_layers(known, "lora", command.lora, "lora", problems)
+    return recipe.layered(LoraSettings, config, inline)
+
+
+def _user_script(known: Known, asked: Asked, command: StartFineTuningJob, problems: list[Problem]) -> UserScript | None:
+    config, inline = recipe.config_layers(known, "custom", command.user_config, "user_config", problems)
+    return asked.script.model_copy(update={"config": {**config, **inline}}) if asked.script else None
+
+
+def _without_held_out_rows(dataset: Dataset, training: TrainingArguments, command: StartFineTuningJob) -> list[Problem]:
+    """What looks at the held-out loss needs rows that are held out."""
+    if command.train_test_split < 1 or own_test_split([name for name, _ in split_rows(dataset.files)]):
+        return []
+    wanted = [name for name in ("early_stopping_patience", "load_best_model_at_end") if getattr(training, name)]
+    return [
+        Problem(
+            code=Code.INVALID,
+            message=f"{name} looks at the held-out loss, and with train_test_split 1.0 no row is held out",
+            param=name,
+            hint="hold some rows out, for example with train_test_split 0.95",
+        )
+        for name in wanted
+    ]
+
+
+def _reasons(
+    command: StartFineTuningJob, model: Model, choice: PromptChoice, sources: Mapping[str, recipe.Source]
+) -> dict[str, str]:
+    """Why a default is what it is, where the word default would not tell."""
+    found = {}
+    if command.text_format is None:
+        template = "has a chat template" if model.has_chat_template else "has no chat template"
+        found["text_format"] = "the dataset holds plain text" if choice.format == "text" else f"the model {template}"
+    if command.prompt_id is None:
+        found["prompt"] = (
+            "the dataset's only prompt" if choice.prompt_id
+            else "made from the names of the columns" if choice.templates
+            else "the rows hold prompt and answer already"
+        )  # fmt: skip
+    if command.method == "full" and sources.get("learning_rate") == "default":
+        found["learning_rate"] = "the method full: a tenth of what LoRA takes"
+    return found
+
+
 def _training_arguments(
     known: Known, command: StartFineTuningJob, problems: list[Problem]
 ) -> tuple[TrainingArguments, Mapping[str, recipe.Source]]:
@@ -217,7 +365,10 @@ def _training_arguments(
     shortcuts: dict[str, Any] = {
         name: getattr(command, field) for field, name in SHORTCUTS.items() if getattr(command, field) is not None
     }
-    return recipe.layered(TrainingArguments, config, {**inline, **shortcuts})
+    training, sources = recipe.layered(TrainingArguments, config, {**inline, **shortcuts})
+    if command.method == "full" and sources["learning_rate"] == "default":
+        training = training.model_copy(update={"learning_rate": FULL_LEARNING_RATE})
+    return training, sources
 
 
 def _said(field: str, command: StartFineTuningJob) -> recipe.Source:

@@ -18,7 +18,7 @@ from tunebus.services.platform.decisions import PreparedCommand
 class ClaimWaitingJob:
     """Give the best waiting job that fits to a worker, until `lease_until` (seconds since 1970)."""
 
-    kind: JobKind
+    kinds: tuple[JobKind, ...]
     worker_id: str
     host: str
     capabilities: Capabilities
@@ -36,10 +36,15 @@ class ExpireLease:
 
 def claim(call: ClaimJob, lease_until: float) -> PreparedCommand:
     """The command's id is the claim's, so that a retry finds the first one's outcome."""
-    command = ClaimWaitingJob(call.kind, call.worker_id, call.host, call.capabilities, lease_until)
+    command = ClaimWaitingJob(kinds_of(call), call.worker_id, call.host, call.capabilities, lease_until)
     # Free memory may differ between a claim and its retry; who asks for what does not.
     data = {"worker_id": call.worker_id, "kind": call.kind}
     return _prepared(call.claim_id, "ClaimJob", data, command, actor=f"worker {call.worker_id}")
+
+
+def kinds_of(call: ClaimJob) -> tuple[JobKind, ...]:
+    """All the kinds of jobs that a worker does."""
+    return tuple(dict.fromkeys((call.kind, *call.kinds)))
 
 
 def expire(kind: str, job_id: str, attempt: int) -> PreparedCommand:

@@ -20,13 +20,17 @@ from tunebus.contracts.events import (
     CheckpointRecorded,
     Event,
     JobFailed,
+    JobFilesDeleted,
+    JobHeld,
     JobQueued,
+    JobRemoved,
     JobStopped,
     RecordedEvent,
     StopRequested,
     uses_up_a_retry,
 )
 from tunebus.contracts.recipes import Checkpoint
+from tunebus.projections.jobs import first_rank
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent, Rejected
 from tunebus.services.registry.decision import happened, refused
 
@@ -44,6 +48,7 @@ class State(StrEnum):
 
 
 ENDED = frozenset({State.STOPPED, State.SUCCEEDED, State.FAILED})
+WAITING = frozenset({State.QUEUED, State.HELD, State.INTERRUPTED})
 WITH_WORKER = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 
 # Trying again would end the same way, or would do harm.
@@ -72,6 +77,16 @@ class Job:
     stop: str | None = None  # graceful or force
     step: int = 0
     checkpoints: tuple[Checkpoint, ...] = field(default=())
+    held: str | None = None  # the cause, while it is held
+    priority: int = 0
+    rank: str = ""
+    labels: tuple[str, ...] = ()
+    notes: str = ""
+    depends_on: tuple[str, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    removed: bool = False
+    files_deleted: bool = False
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -83,6 +98,11 @@ class Job:
         return str(self.added["out_dir"])
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it may still be moved, held or made to depend on others."""
+        return self.state in WAITING
+
+    @property
     def name(self) -> str:
         return str(self.added.get("adapter_name") or self.id)
 
@@ -91,12 +111,43 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
     """The job after one more of its events."""
     data = event.data
     if job is None:
-        return Job(event.entity_id, event.aggregate, State.HELD, added=data)
+        return Job(
+            event.entity_id,
+            event.aggregate,
+            State.HELD,
+            added=data,
+            priority=data.get("priority", 0),
+            rank=first_rank(event.position),
+            labels=tuple(data.get("labels", ())),
+            notes=data.get("notes", ""),
+            depends_on=tuple(data.get("depends_on", ())),
+            waiting_for=tuple(data.get("waiting_for", ())),
+        )
     match event.type:
         case "JobQueued":
-            return replace(job, state=State.QUEUED, worker_id=None)
+            return replace(job, state=State.QUEUED, worker_id=None, held=None)
+        case "JobHeld":
+            return replace(job, state=State.HELD, worker_id=None, held=data["cause"])
+        case "JobPrioritized":
+            return replace(job, priority=data["priority"])
+        case "JobMoved":
+            return replace(job, rank=data["rank"])
+        case "JobLabeled":
+            return replace(job, labels=tuple(data["labels"]))
+        case "JobNoted":
+            return replace(job, notes=data["notes"])
+        case "JobDependenciesSet":
+            return replace(job, depends_on=tuple(data["depends_on"]), waiting_for=tuple(data["waiting_for"]))
+        case "DependencyMet":
+            return replace(job, waiting_for=tuple(data["waiting_for"]))
         case "AttemptStarted":
-            return replace(job, state=State.STARTING, attempt=data["attempt"], worker_id=data["worker_id"])
+            return replace(
+                job,
+                state=State.STARTING,
+                attempt=data["attempt"],
+                worker_id=data["worker_id"],
+                gpus=tuple(data.get("gpus", ())),
+            )
         case "AttemptRunning":
             state = State.RUNNING if job.state == State.STARTING else job.state
             return replace(job, state=state, step=data.get("resumed_from_step", 0))
@@ -122,6 +173,10 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
             return replace(job, state=State.FAILED, worker_id=None)
         case "JobSucceeded":
             return replace(job, state=State.SUCCEEDED, worker_id=None, step=data.get("step", job.step))
+        case "JobRemoved":
+            return replace(job, removed=True)
+        case "JobFilesDeleted":
+            return replace(job, files_deleted=True)
     return job
 
 
@@ -130,13 +185,13 @@ def newest_first(job: Job) -> list[Checkpoint]:
     return sorted(job.checkpoints, key=lambda c: (c.step, c.attempt), reverse=True)
 
 
-def claim(job: Job | None, worker_id: str, host: str) -> Decision:
-    """A worker takes the job; accepted without events when it is no longer waiting."""
-    if job is None or job.state != State.QUEUED:
+def claim(job: Job | None, worker_id: str, host: str, gpus: Sequence[str] = ()) -> Decision:
+    """A worker takes the job; accepted without events when it is no longer waiting for one."""
+    if job is None or job.state != State.QUEUED or job.waiting_for:
         return Accepted()
     checkpoints = newest_first(job)
     resume = checkpoints[0].model_dump(mode="json") if checkpoints else None
-    event = AttemptStarted(attempt=job.attempt + 1, worker_id=worker_id, host=host, resume_from=resume)
+    event = AttemptStarted(attempt=job.attempt + 1, worker_id=worker_id, host=host, resume_from=resume, gpus=list(gpus))
     return Accepted((_of(job, event),), id=job.id)
 
 
@@ -151,6 +206,19 @@ def stop(job: Job, *, force: bool) -> Decision:
     if job.stop == "force" or (job.stop and not force):
         return Accepted(id=job.id)
     return Accepted((_of(job, StopRequested(force=force)),), id=job.id)
+
+
+def remove(job: Job, *, bytes_of_files: int, delete_files: bool) -> Decision:
+    """Take an ended job out of the lists. Its files stay until told; one removed before may still be told."""
+    if job.state not in ENDED:
+        hint = "stop it first, and wait for its end"
+        return refused(Code.WRONG_STATE, f"{job.name} has not ended: it is {job.state}", param="id", hint=hint)
+    events: list[Event] = []
+    if not job.removed:
+        events.append(JobRemoved(name=job.name, out_dir=job.out_dir, bytes=bytes_of_files))
+    if delete_files and not job.files_deleted:
+        events.append(JobFilesDeleted(bytes=bytes_of_files))
+    return Accepted([_of(job, event) for event in events], id=job.id)
 
 
 def fence(job: Job | None, attempt: int, reference: str) -> Rejected | None:
@@ -194,6 +262,7 @@ def record_checkpoint(job: Job, command: RecordCheckpoint) -> Decision:
         manifest_sha256=command.manifest_sha256,
         loss=command.loss,
         eval_loss=command.eval_loss,
+        best=command.best,
     )
     return Accepted((_of(job, event),), id=job.id)
 
@@ -219,6 +288,7 @@ def fail_attempt(job: Job, command: FailAttempt, *, max_crash_retries: int) -> D
         message=command.message,
         detail=command.detail,
         hint=hint,
+        suggestion=command.suggestion,
         signal=command.signal,
         exit_code=command.exit_code,
         will_retry=retry,
@@ -234,7 +304,14 @@ def fail_attempt(job: Job, command: FailAttempt, *, max_crash_retries: int) -> D
             message = f"{message} (crashed {job.crashes + 1} times)"
         elif lost_too_often:
             message = f"{message} (lost {job.losses + 1} times without a new checkpoint)"
-        events.append(_of(job, JobFailed(cause=command.cause, message=message, hint=hint, attempt=command.attempt)))
+        ended = JobFailed(
+            cause=command.cause,
+            message=message,
+            hint=hint,
+            suggestion=command.suggestion,
+            attempt=command.attempt,
+        )
+        events.append(_of(job, ended))
     return Accepted(events, id=job.id)
 
 
@@ -266,9 +343,9 @@ def lose_attempt(job: Job | None, attempt: int) -> Accepted:
     return Accepted((lost, _requeued(job, "attempt_lost")), id=job.id)
 
 
-def queued(kind: str, job_id: str) -> NewEvent:
-    """The first doorbell of a new job."""
-    return happened(kind, job_id, JobQueued(cause="submitted"))
+def first_event(kind: str, job_id: str, *, hold: bool = False) -> NewEvent:
+    """What puts a new job into the queue: the first doorbell, or the word that it is held."""
+    return happened(kind, job_id, JobHeld(cause="requested") if hold else JobQueued(cause="submitted"))
 
 
 def _cause_of_requeue(cause: str) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, Engine, select
@@ -19,13 +19,11 @@ from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import Code, TunebusError, fail, from_validation
 from tunebus.contracts.identifiers import timestamp
 from tunebus.contracts.subjects import EVALUATION_JOB
-from tunebus.projections.tables import JOB_TABLES, workers
-from tunebus.projections.waiting import misfit
+from tunebus.projections.tables import JOB_TABLES, worker_loads, workers
 from tunebus.services.platform import database, deadletters, leases
-from tunebus.services.platform.ledger import Ledger, load_stream
-from tunebus.services.registry import internal, jobs
+from tunebus.services.platform.ledger import Ledger, load_streams
+from tunebus.services.registry import claims, internal, jobs
 from tunebus.services.registry.advisories import keep
-from tunebus.services.registry.domain import waiting
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.liveness import Hearing
 
@@ -117,7 +115,7 @@ class WorkerCalls:
         if known is None:
             with database.write(self._engine) as connection:
                 _seen(connection, call)
-                reason = _nothing_fits(connection, call)
+                reason = claims.why_none(connection, internal.kinds_of(call), call.host, call.capabilities)
             if reason:
                 return ask.ClaimReply(waiting_reason=reason)
         result = self._ledger.execute([internal.claim(call, now + self._lease_seconds)])[0]
@@ -134,7 +132,8 @@ class WorkerCalls:
         assert outcome.id is not None
         with database.write(self._engine) as connection:
             job: Job | None = None
-            for event in load_stream(connection, call.kind, outcome.id):
+            streams = load_streams(connection, [(kind, outcome.id) for kind in internal.kinds_of(call)])
+            for event in (event for stream in streams.values() for event in stream):
                 job = jobs.evolve(job, event)
             if job is None or job.worker_id != call.worker_id or job.state not in jobs.WITH_WORKER:
                 return None
@@ -145,12 +144,13 @@ class WorkerCalls:
             connection.execute(workers.update().where(workers.c.worker_id == call.worker_id).values(job_id=job.id))
         return ask.Assignment(
             job_id=job.id,
-            kind=call.kind,
+            kind=cast("ask.JobKind", job.kind),
             attempt=job.attempt,
             lease_seconds=self._lease_seconds,
             out_dir=job.out_dir,
             recipe=dict(job.recipe),
             checkpoints=[checkpoint.model_dump(mode="json") for checkpoint in jobs.newest_first(job)],
+            gpus=list(job.gpus),
         )
 
     def _heartbeat(self, call: ask.Heartbeat) -> ask.HeartbeatReply:
@@ -164,6 +164,7 @@ class WorkerCalls:
                 .where(workers.c.worker_id == call.worker_id)
                 .values(last_seen=timestamp(), job_id=call.job_id if held else None)
             )
+            _loaded(connection, call.worker_id, call.load)
             desired = _desired(connection, call.job_id) if held else "kill"
         return ask.HeartbeatReply(desired=desired, stale_attempt=not held, lease_seconds=self._lease_seconds)
 
@@ -184,16 +185,17 @@ def _seen(connection: Connection, call: ask.ClaimJob) -> None:
     changed = connection.execute(workers.update().where(workers.c.worker_id == call.worker_id).values(values))
     if changed.rowcount == 0:
         connection.execute(workers.insert().values({**values, "worker_id": call.worker_id, "first_seen": now}))
+    _loaded(connection, call.worker_id, call.load)
 
 
-def _nothing_fits(connection: Connection, call: ask.ClaimJob) -> str | None:
-    """Why no waiting job is for this worker, or None when one is: idle claims leave nothing in the inbox."""
-    queue = waiting(connection, call.kind)
-    if not queue:
-        return "no job waits"
-    capabilities = call.capabilities.model_dump()
-    reasons = [misfit(job, capabilities) for job in queue]
-    return None if None in reasons else f"no waiting job fits this worker: the first {reasons[0]}"
+def _loaded(connection: Connection, worker_id: str, load: ask.Load | None) -> None:
+    """Keep what a worker last said of how busy its machine is."""
+    if load is None:
+        return
+    values = {"load": load.model_dump(mode="json"), "reported_at": timestamp()}
+    changed = connection.execute(worker_loads.update().where(worker_loads.c.worker_id == worker_id).values(values))
+    if changed.rowcount == 0:
+        connection.execute(worker_loads.insert().values({**values, "worker_id": worker_id}))
 
 
 def _desired(connection: Connection, job_id: str) -> ask.Desired:

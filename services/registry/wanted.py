@@ -23,6 +23,13 @@ class Wanted:
     job_names: set[str] = field(default_factory=set)
     with_adapters_jobs: bool = False
     with_datasets_prompts: bool = False
+    with_queues: bool = False
+    with_dependencies: bool = False
+    leaving: dict[str, set[str]] = field(default_factory=dict)
+    """By aggregate, what a command wants to remove: whatever uses it is loaded as well."""
+
+    def leaves(self, aggregate: str, reference: str) -> None:
+        self.leaving.setdefault(aggregate, set()).add(reference)
 
 
 Refer = Callable[[Wanted, Any, Any], None]
