@@ -45,6 +45,25 @@ def loads(body: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
     return value
 
 
+def first_value(text: str, start: int, *, max_depth: int = MAX_DEPTH) -> tuple[Any, int]:
+    """The value that begins at `start`, as strictly read as a message, and where it ends.
+
+    Errors: `malformed`; a plain `json.JSONDecodeError` where the text may only be too short.
+    """
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError) as error:
+        raise fail(Code.MALFORMED, f"not JSON: {error}") from None
+    body = text[start:end]
+    if body.count("[") + body.count("{") > max_depth:
+        _check_depth(body.encode("utf-8", "surrogatepass"), max_depth)
+    if "\\u0000" in body and _holds_nul(value):
+        raise fail(Code.MALFORMED, "a text holds the NUL character", hint="no database stores it: leave it out")
+    return value, end
+
+
 def dumps(value: object) -> bytes:
     """Compact UTF-8 JSON; raises ValueError on NaN and infinities."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
@@ -98,3 +117,14 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise fail(Code.MALFORMED, f"duplicate key {key!r}")
             seen.add(key)
     return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20:
+        raise fail(Code.MALFORMED, f"{text[:40]} is beyond every database's range")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite, parse_int=_integer, object_pairs_hook=_unique_keys
+)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pydantic_core
-from sqlalchemy import JSON, BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text, func, select
 from sqlalchemy.types import TypeEngine
 from tunebus.contracts.events import RecordedEvent
 
@@ -66,6 +66,19 @@ projections = Table(
     Column("position", BigInteger),
     Column("status", Text),
 )
+
+
+def position_of(connection: Connection, moment: int | str | None) -> int:
+    """The newest position that was there at a moment: a position itself, a time in the record's spelling, None for now.
+
+    Order comes from positions: of a time it is the one before the first event that was recorded later.
+    """
+    if isinstance(moment, str):
+        later = connection.scalar(select(func.min(events.c.position)).where(events.c.recorded_at > moment))
+        if later is not None:
+            return int(later) - 1
+    newest = connection.scalar(select(func.max(events.c.position))) or 0
+    return min(moment, newest) if isinstance(moment, int) else newest
 
 
 def read_events(connection: Connection, upcast: Upcast, position: int, limit: int) -> Sequence[RecordedEvent]:

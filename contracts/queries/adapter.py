@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunebus.contracts.queries.query import Get, List
+from tunebus.contracts.queries.query import Get, List, Query
 
 
 class ListAdapters(List):
@@ -11,3 +11,13 @@ class ListAdapters(List):
 
 class GetAdapter(Get):
     pass
+
+
+class GetDatasetSplitByAdapter(Query):
+    """The fraction and the split that an adapter's job was trained with, so that others score the same rows; the
+    defaults (`source`: default) for an adapter that no job of this studio made.
+    """
+
+    answers = "split"
+
+    adapter_id: str

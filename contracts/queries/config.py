@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from tunebus.contracts.queries.query import Get, List
 
 
 class ListConfigs(List):
     type: str | None = None
     model_family: str | None = None
+    model_id: str | None = Field(
+        default=None, description="configs that suit a model: of each type those for its family, else the general ones"
+    )
 
 
 class GetConfig(Get):

@@ -1,11 +1,11 @@
-"""Queries about the record: events, outcomes of commands, dead letters."""
+"""Queries about the record: events, what changed between two moments, outcomes of commands, dead letters."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
-from tunebus.contracts.queries.query import List, Query
+from tunebus.contracts.queries.query import List, Moment, Paged, Query
 
 
 class ListEvents(List):
@@ -19,6 +19,19 @@ class ListEvents(List):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class ListChanges(Paged):
+    """What differs between the state after one moment and the state after a later one, entity by entity and field by
+    field. A moment is a position or a time; without `to` it is now.
+    """
+
+    from_moment: Annotated[Moment, Field(alias="from", description="a position or a time; 0 is before all")] = 0
+    to_moment: Annotated[Moment | None, Field(alias="to", description="a later position or time; now if absent")] = None
+    aggregate: str | None = None
+    entity_id: str | None = None
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
 class GetCommandOutcome(Query):
     """The outcome kept for a command id; `not_found` when the registry has not handled it yet."""
 
@@ -27,7 +40,29 @@ class GetCommandOutcome(Query):
     command_id: str
 
 
-class ListDeadLetters(List):
+class GetCommandProgress(Query):
+    """How far a command that takes long has come before it is decided. `phase` is null while nothing is known of it:
+    not begun yet, or over.
+    """
+
+    answers = "progress"
+
+    command_id: str
+
+
+class GetDatabaseExport(Query):
+    """Where an export's document lies and what it holds."""
+
+    id: str
+
+
+class GetDatabaseImport(Query):
+    """What an import took in, what it found there already, and what it left out and why."""
+
+    id: str
+
+
+class ListDeadLetters(Paged):
     pass
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tunebus.contracts.queries.query import List, Query
+from tunebus.contracts.queries.query import Paged, Query
 
 
-class ListWorkers(List):
+class ListWorkers(Paged):
     """Workers that asked for work lately, with what they offer."""
 
 

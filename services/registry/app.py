@@ -16,6 +16,7 @@ from functools import partial
 import nats.errors
 from tunebus.contracts import queries, rpc
 from tunebus.contracts.errors import Problem
+from tunebus.contracts.file_bucket import FileBucket
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import database, topology
 from tunebus.services.platform.broker import answer, make_broker
@@ -31,9 +32,11 @@ from tunebus.services.registry.command_loop import CommandLoop
 from tunebus.services.registry.domain import RegistryDomain
 from tunebus.services.registry.liveness import Hearing
 from tunebus.services.registry.preparation import Preparation
+from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.queries import QueryAnswers
 from tunebus.services.registry.reaper import Reaper, interval
 from tunebus.services.registry.rpc import WorkerCalls
+from tunebus.services.registry.sweeper import Sweeper
 from tunebus.services.registry.upgrading import set_up
 
 NAME = "registry"
@@ -60,6 +63,9 @@ class Registry:
         self.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
         self.ledger = Ledger(engines.ledger, RegistryDomain(max_crash_retries=settings.max_crash_retries))
         self.pool = PreparePool()
+        self.looks = PreparePool()  # questions are answered while commands keep their own children busy
+        self.tokenizers = PreparePool(1, module="tunebus.services.registry.tokenizing", idle_seconds=120.0)
+        self.progress = Progress()
         self.hearing = Hearing(interval(settings.lease_seconds))
         client.when_reconnected(self.hearing.deaf)
         self.commands = CommandLoop(
@@ -67,7 +73,15 @@ class Registry:
             subjects,
             self.ledger,
             engines.ledger,
-            Preparation(settings, home, engines.reads, self.pool),
+            Preparation(
+                settings,
+                home,
+                engines.reads,
+                self.pool,
+                FileBucket(client, subjects),
+                self.progress,
+                self.hearing.deaf,  # nobody is heard while an import holds up the writer
+            ),
             self.writer,
             committed=self._nudge_relay,
             on_trouble=on_trouble,
@@ -82,8 +96,11 @@ class Registry:
             committed=self._nudge_relay,
             resend=partial(resend, client, subjects),
         )
-        self.answers = QueryAnswers(home, engines.reads, engines.measured, self.readers, self.pool)
+        self.answers = QueryAnswers(
+            home, engines.reads, engines.measured, self.readers, self.looks, self.tokenizers, self.progress
+        )
         self.reaper = Reaper(engines.reads, self._execute, self.hearing, settings.lease_seconds)
+        self.sweeper = Sweeper(engines.reads, home)
         self.advisories = Advisories(client, subjects, engines.ledger, self.writer)
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
@@ -99,6 +116,7 @@ class Registry:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.commands.run(), name="commands")
                 tasks.create_task(self.reaper.run(), name="reaper")
+                tasks.create_task(self.sweeper.run(), name="sweeper")
                 tasks.create_task(self.advisories.run(), name="advisories")
                 ready()
         except* Exception as group:
@@ -107,9 +125,11 @@ class Registry:
             await broker.stop()
             await self.commands.close()
             await self.advisories.close()
-            await self.pool.close()
+            for pool in (self.pool, self.looks, self.tokenizers):
+                await pool.close()
             self.writer.shutdown(wait=True)
             self.readers.shutdown(wait=False, cancel_futures=True)
+            self.answers.close()
 
     async def _execute(self, commands: list[PreparedCommand]) -> None:
         results = await asyncio.get_running_loop().run_in_executor(self.writer, self.ledger.execute, commands)

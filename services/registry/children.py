@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.services.registry.progress import Report
 
 REPLY_BYTES = 16 * 1024 * 1024
 IDLE_SECONDS = 60.0
@@ -22,19 +23,27 @@ _NOT_FOR_CHILDREN = ("TUNEBUS_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "NATS_", 
 class PreparePool:
     """`size` children at most. `ask` waits for a free one."""
 
-    def __init__(self, size: int = 2, *, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(
+        self, size: int = 2, *, module: str = "tunebus.services.registry.prepare", idle_seconds: float = IDLE_SECONDS
+    ) -> None:
+        self._module = module
         self._slots = asyncio.Semaphore(size)
         self._idle: list[asyncio.subprocess.Process] = []
         self._ends: dict[int, asyncio.TimerHandle] = {}
         self._idle_seconds = idle_seconds
         self._closed = False
 
-    async def ask(self, step: str, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The facts that a step found. Errors: the step's own; `too_large` past the deadline or the memory limit."""
+    async def ask(
+        self, step: str, request: dict[str, Any], seconds: float, report: Report | None = None
+    ) -> dict[str, Any]:
+        """The facts that a step found; `report` is told how far it is, where the step says so.
+
+        Errors: the step's own; `too_large` past the deadline or the memory limit.
+        """
         async with self._slots:
             child = self._taken() or await self._start()
             try:
-                facts = await asyncio.wait_for(self._exchange(child, step, request, seconds), seconds)
+                facts = await asyncio.wait_for(self._exchange(child, step, request, seconds, report), seconds)
             except TimeoutError:
                 await self._end(child)
                 raise fail(
@@ -64,7 +73,7 @@ class PreparePool:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tunebus.services.registry.prepare",
+            self._module,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=environment,
@@ -73,7 +82,12 @@ class PreparePool:
         )
 
     async def _exchange(
-        self, child: asyncio.subprocess.Process, step: str, request: dict[str, Any], seconds: float
+        self,
+        child: asyncio.subprocess.Process,
+        step: str,
+        request: dict[str, Any],
+        seconds: float,
+        report: Report | None,
     ) -> dict[str, Any]:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -82,7 +96,10 @@ class PreparePool:
         with contextlib.suppress(ConnectionError, ValueError):  # ValueError: a reply over the limit
             child.stdin.write(line.encode())
             await child.stdin.drain()
-            reply = await child.stdout.readline()
+            while (reply := await child.stdout.readline()).startswith(b'{"done":'):
+                so_far = json.loads(reply)
+                if report is not None:
+                    report(so_far["done"], so_far["total"])
         if not reply.endswith(b"\n"):
             await self._end(child)
             raise fail(

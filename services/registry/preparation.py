@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from tunebus.contracts import commands as ask
-from tunebus.contracts.errors import Code, Problem, TunebusError
+from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.contracts.file_bucket import FileBucket
+from tunebus.contracts.recipes import UserScript
 from tunebus.contracts.subjects import DATASET, MODEL
-from tunebus.projections.queries import find
+from tunebus.projections.queries import find, find_job
+from tunebus.projections.tables import removed
 from tunebus.services.platform import database
 from tunebus.services.platform.decisions import PreparedCommand
 from tunebus.services.platform.home import Home
@@ -20,38 +23,72 @@ from tunebus.services.registry import config_body
 from tunebus.services.registry.adapter_folder import AdapterFolder
 from tunebus.services.registry.children import PreparePool
 from tunebus.services.registry.config_body import ConfigBody
-from tunebus.services.registry.dataset import DatasetFile
-from tunebus.services.registry.fine_tuning_job import Asked
+from tunebus.services.registry.dataset import PreparedDataset
+from tunebus.services.registry.export_job import ExportFacts
+from tunebus.services.registry.export_record import on_record
+from tunebus.services.registry.fine_tuning_job import Asked, MadeModel
 from tunebus.services.registry.model_folder import ModelFolder
+from tunebus.services.registry.progress import Progress
+from tunebus.services.registry.removal import JobFiles
+from tunebus.services.registry.transfers import Transfers
+from tunebus.services.registry.uploads import Uploads
 
-DATASET_SECONDS = 600.0
+DATASET_SECONDS = 1800.0
+_INSPECTION = {"type", "format", "column_mapping", "skip_broken"}
 MODEL_SECONDS = 1800.0  # hashing the weights of a large model
 CONFIG_SECONDS = 20.0
+FOLDER_SECONDS = 60.0
+TRANSFERS = (ask.ExportDatabase, ask.ImportDatabase)
 
 
 class Preparation:
     """`needed` tells at once whether a command has to wait for `prepare`."""
 
-    def __init__(self, settings: Settings, home: Home, reads: Engine, pool: PreparePool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        home: Home,
+        reads: Engine,
+        pool: PreparePool,
+        bucket: FileBucket,
+        progress: Progress,
+        busy: Callable[[], None],
+    ) -> None:
         self._home = home
         self._reads = reads
         self._pool = pool
+        self._scripts = settings.user_scripts
+        self._export_roots = [str(root) for root in settings.export_roots or (settings.home,)]
+        self._uploads = Uploads(home, bucket)
+        self._progress = progress
         self._roots = {
             "roots": [str(root) for root in settings.roots],
             "artifacts": str(home.artifacts),
             "home": str(home.folder),
         }
-        self._steps: dict[type, Callable[[Any, Any], Awaitable[Any]]] = {
+        self._transfers = Transfers(bucket, settings.namespace, home, self._roots, reads, pool, progress, busy)
+        self._long: dict[type, Callable[[Any, str], Awaitable[Any]]] = {
             ask.AddDataset: self._dataset,
+        }
+        """Steps that say how far they are, by command id."""
+        self._steps: dict[type, Callable[[Any, Any], Awaitable[Any]]] = {
             ask.AddModel: self._model,
             ask.AddAdapter: self._adapter,
             ask.AddConfig: self._config,
+            ask.RemoveFineTuningJob: self._job_files,
+            ask.RemoveEvaluationJob: self._job_files,
+            ask.RemoveExportJob: self._job_files,
             ask.StartFineTuningJob: self._fine_tuning,
             ask.StartEvaluationJob: self._evaluation,
+            ask.StartExportJob: self._export,
+            ask.CompleteAttempt: self._made_model,
         }
 
     def needed(self, command: PreparedCommand) -> bool:
-        return command.rejection is None and type(command.command) in self._steps
+        asked, kind = command.command, type(command.command)
+        if isinstance(asked, ask.CompleteAttempt) and asked.result_type != "model":
+            return False  # nothing of it is looked into
+        return command.rejection is None and (kind in self._steps or kind in self._long or kind in TRANSFERS)
 
     def at_once(self, command: PreparedCommand) -> PreparedCommand | None:
         """The command with its facts where nothing has to be waited for, else None."""
@@ -67,17 +104,40 @@ class Preparation:
 
     async def prepare(self, command: PreparedCommand) -> PreparedCommand:
         """The command with its facts, or with the rejection that the files made necessary."""
+        kind, command_id = type(command.command), command.envelope.id
+        if kind in TRANSFERS:
+            return await self._transfers.prepare(command)
         try:
-            facts = await self._steps[type(command.command)](command.command, command.facts)
+            if kind in self._long:
+                facts = await self._long[kind](command.command, command_id)
+            else:
+                facts = await self._steps[kind](command.command, command.facts)
         except database.DatabaseError:
             raise
         except TunebusError as error:
             return replace(command, rejection=error.problem)
+        finally:
+            self._progress.end(command_id)
         return replace(command, facts=facts)
 
-    async def _dataset(self, asked: ask.AddDataset, _: None) -> DatasetFile:
-        request = {**self._roots, "path": asked.path, "type": asked.type}
-        return DatasetFile(**await self._pool.ask("dataset", request, DATASET_SECONDS))
+    async def _dataset(self, asked: ask.AddDataset, command_id: str) -> PreparedDataset:
+        if (asked.path is None) == (asked.upload is None):
+            raise fail(
+                Code.INVALID,
+                "is required" if asked.path is None else "a path and an upload are two files",
+                param="path" if asked.path is None else "upload",
+                hint="give the path of a file, or the name of one that was uploaded",
+            )
+        request = {**self._roots, **asked.model_dump(include=_INSPECTION)}
+        if asked.upload is None:
+            return await self._inspected({**request, "path": asked.path, "shown": asked.path}, command_id)
+        report = self._progress.phase(command_id, "fetching", "bytes")
+        async with self._uploads.kept(asked.upload, asked.type, report) as uri:
+            return await self._inspected({**request, "path": uri, "shown": asked.upload}, command_id)
+
+    async def _inspected(self, request: dict[str, Any], command_id: str) -> PreparedDataset:
+        report = self._progress.phase(command_id, "inspecting", "bytes")
+        return PreparedDataset(**await self._pool.ask("dataset", request, DATASET_SECONDS, report))
 
     async def _model(self, asked: ask.AddModel, _: None) -> ModelFolder:
         return ModelFolder(**await self._pool.ask("model", {**self._roots, "path": asked.path}, MODEL_SECONDS))
@@ -99,18 +159,84 @@ class Preparation:
         request = {"type": asked.type, "document": asked.config}
         return ConfigBody(**await self._pool.ask("config", request, CONFIG_SECONDS))
 
+    async def _job_files(
+        self, asked: ask.RemoveFineTuningJob | ask.RemoveEvaluationJob | ask.RemoveExportJob, _: None
+    ) -> JobFiles:
+        """No bytes for a job that is unknown: the decision says so."""
+        folder = await asyncio.to_thread(self._job_folder, asked.id)
+        if folder is None:
+            return JobFiles()
+        return JobFiles(**await self._pool.ask("size", {"path": str(self._home.resolve(folder))}, FOLDER_SECONDS))
+
+    def _job_folder(self, reference: str) -> str | None:
+        with database.read(self._reads) as connection:
+            try:
+                folder: str = find_job(connection, reference)[1]["out_dir"]
+                return folder
+            except TunebusError as error:
+                if error.problem.code != Code.NOT_FOUND:
+                    raise
+            gone: str | None = connection.scalar(select(removed.c.out_dir).where(removed.c.id == reference))
+            return gone
+
     async def _fine_tuning(self, asked: ask.StartFineTuningJob, before: Asked) -> Asked:
+        found = before
+        if asked.user_script is not None:
+            found = await self._with_script(found, asked.user_script)
         if "dataset_id" in before.in_doubt:
-            return before
-        return await self._with_changed_files(before, {"dataset_id": asked.dataset_id}.items())
+            return found
+        return await self._with_changed_files(found, {"dataset_id": asked.dataset_id}.items())
+
+    async def _with_script(self, before: Asked, name: str) -> Asked:
+        """Add the user's script, or why it cannot be run."""
+        root = str(self._scripts) if self._scripts else None
+        try:
+            found = await self._pool.ask("script", {"root": root, "name": name}, CONFIG_SECONDS)
+        except TunebusError as error:
+            return replace(before, problems=[*before.problems, error.problem])
+        return replace(before, script=UserScript.model_validate(found))
+
+    async def _made_model(self, asked: ask.CompleteAttempt, _: None) -> MadeModel | None:
+        """None for a job that is unknown: the decision says so."""
+
+        def name() -> str | None:
+            with database.read(self._reads) as connection:
+                try:
+                    return str(find_job(connection, asked.job_id)[1]["adapter_name"])
+                except TunebusError:
+                    return None
+
+        made = await asyncio.to_thread(name)
+        if made is None or asked.result_uri is None:
+            return None
+        request = {**self._roots, "path": asked.result_uri}
+        return MadeModel(made, ModelFolder(**await self._pool.ask("model", request, MODEL_SECONDS)))
 
     async def _evaluation(self, asked: ask.StartEvaluationJob, before: Asked) -> Asked:
         if "combinations" in before.in_doubt:
             return before
-        first = {combination.dataset_id: number for number, combination in reversed([*enumerate(asked.combinations)])}
+        numbered = reversed([*enumerate(asked.combinations)])
+        first = {one.dataset_id: number for number, one in numbered if one.dataset_id}
         return await self._with_changed_files(
             before, ((f"combinations.{number}.dataset_id", dataset_id) for dataset_id, number in first.items())
         )
+
+    async def _export(self, asked: ask.StartExportJob, _: None) -> ExportFacts:
+        """A wrong destination is said with all else that is wrong."""
+
+        def look() -> ExportFacts:
+            with database.read(self._reads) as connection:
+                return on_record(connection, asked)
+
+        facts = await asyncio.to_thread(look)
+        if asked.destination is None:
+            return facts
+        request = {**self._roots, "roots": self._export_roots, "path": asked.destination}
+        try:
+            found = await self._pool.ask("destination", request, CONFIG_SECONDS)
+        except TunebusError as error:
+            return replace(facts, problem=error.problem)
+        return replace(facts, destination=found["location"])
 
     async def _with_changed_files(self, before: Asked, datasets: Iterable[tuple[str, str]]) -> Asked:
         """Add the datasets whose files are no longer what was added; one that is unknown is the decision's affair."""
@@ -123,6 +249,7 @@ class Preparation:
                 "path": str(self._home.resolve(row["location"])),
                 "bytes": row["bytes"],
                 "sha256": row["sha256"],
+                "files": row["files"],
                 "name": row["name"],
                 "param": param,
             }
@@ -130,7 +257,7 @@ class Preparation:
                 await self._pool.ask("unchanged", request, DATASET_SECONDS)
             except TunebusError as error:
                 problems.append(error.problem)
-        return Asked(problems)
+        return replace(before, problems=problems)
 
     async def _found(self, aggregate: str, reference: str) -> dict[str, Any] | None:
         def look() -> dict[str, Any] | None:

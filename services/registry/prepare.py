@@ -8,21 +8,31 @@ contents. Nothing it reads is ever executed.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tunebus.contracts.errors import Code, Problem, TunebusError, fail
-from tunebus.contracts.recipes import PromptTemplates
+from tunebus.contracts.recipes import DatasetFile, DatasetSource
 from tunebus.services.platform.process import die_with_parent
-from tunebus.services.platform.rows import reading
-from tunebus.services.registry import adapter_folder, config_body, model_folder, preview
+from tunebus.services.platform.rows.files import check_unchanged as check
+from tunebus.services.registry import (
+    adapter_folder,
+    config_body,
+    dataset_files,
+    example,
+    export_destination,
+    import_document,
+    model_folder,
+    preview,
+    user_scripts,
+)
 from tunebus.services.registry.locations import Place, Roots, locate
 
 MEMORY_BYTES = 6 * 1024**3
@@ -32,11 +42,7 @@ Document = dict[str, Any]
 
 def inspect_dataset(request: Document) -> Document:
     """The suffix is judged before the place, so that a wrong name never depends on what is there."""
-    given = str(request["path"])
-    kind = request["type"] or reading.type_of(Path(given))
-    place = _place(request)
-    facts = reading.inspect(place.path, kind, shown=given)
-    return {"location": place.location, **asdict(facts)}
+    return dataset_files.inspect(request, lambda: _place(request), report)
 
 
 def inspect_model(request: Document) -> Document:
@@ -55,36 +61,53 @@ def read_config(request: Document) -> Document:
 
 
 def check_unchanged(request: Document) -> Document:
-    """Whether a dataset's file still is what was added."""
-    path = Path(request["path"])
-    hint = "add the file again as a new dataset"
+    """Whether a dataset's files still are what was added."""
+    files = [DatasetFile.model_validate(file) for file in request["files"] or ()]
     try:
-        with path.open("rb") as file:
-            same = os.fstat(file.fileno()).st_size == request["bytes"]
-            same = same and hashlib.file_digest(file, "sha256").hexdigest() == request["sha256"]
-    except OSError as error:
-        reason = "is gone" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        check(Path(request["path"]), request["sha256"], None if files else request["bytes"], files)
+    except TunebusError as error:
+        problem = error.problem
         raise fail(
-            Code.NOT_FOUND, f"the file of dataset {request['name']!r} {reason}", param=request["param"], hint=hint
-        ) from None
-    if not same:
-        raise fail(
-            Code.CONFLICT,
-            f"the file of dataset {request['name']!r} has changed since it was added",
+            Code.CONFLICT if problem.code is Code.CONFLICT else Code.NOT_FOUND,
+            f"the file of dataset {request['name']!r} {problem.message}",
             param=request["param"],
-            hint=hint,
-        )
+            hint="add the file again as a new dataset",
+        ) from None
     return {}
 
 
+def size_of_folder(request: Document) -> Document:
+    """The bytes of the files below a folder; a folder that is not there has none. Links are not followed."""
+    total = 0
+    for folder, _, names in os.walk(request["path"]):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += (Path(folder) / name).lstat().st_size
+    return {"bytes": total}
+
+
 def preview_dataset(request: Document) -> Document:
-    prompt = request["prompt"]
-    return preview.preview(
-        Path(request["path"]),
-        request["type"],
-        request["features"],
-        limit=request["limit"],
-        prompt=PromptTemplates.model_validate(prompt) if prompt else None,
+    return preview.preview(DatasetSource.model_validate(request["source"]), limit=request["limit"])
+
+
+def stage_import(request: Document) -> Document:
+    return import_document.stage(Path(request["document"]), Path(request["staged"]), _roots(request), report)
+
+
+def find_script(request: Document) -> Document:
+    return user_scripts.find(request["root"], str(request["name"]))
+
+
+def check_destination(request: Document) -> Document:
+    return {"location": export_destination.destination(str(request["path"]), _roots(request))}
+
+
+def render_example(request: Document) -> Document:
+    return example.render(
+        DatasetSource.model_validate(request["source"]),
+        rows=request["rows"],
+        seed=request["seed"],
+        model_folder=Path(request["model_folder"]) if request["model_folder"] else None,
     )
 
 
@@ -93,15 +116,20 @@ STEPS: dict[str, Callable[[Document], Document]] = {
     "model": inspect_model,
     "adapter": inspect_adapter,
     "config": read_config,
+    "destination": check_destination,
+    "script": find_script,
     "unchanged": check_unchanged,
+    "size": size_of_folder,
     "preview": preview_dataset,
+    "example": render_example,
+    "import": stage_import,
 }
 
 
-def answer(request: Document) -> Document:
+def answer(request: Document, steps: Mapping[str, Callable[[Document], Document]] = STEPS) -> Document:
     """`{"facts": …}`, or `{"error": …}`: never an exception's own text to a user."""
     try:
-        return {"facts": STEPS[request["step"]](request)}
+        return {"facts": steps[request["step"]](request)}
     except TunebusError as error:
         return {"error": error.problem.document()}
     except MemoryError:
@@ -115,20 +143,29 @@ def answer(request: Document) -> Document:
         return {"error": problem.document()}
 
 
+def report(done: int, total: int | None = None) -> None:
+    """Tell the parent how far a long step is."""
+    sys.stdout.buffer.write(json.dumps({"done": done, "total": total}).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
 def _place(request: Document) -> Place:
-    roots = Roots(tuple(map(Path, request["roots"])), Path(request["artifacts"]), Path(request["home"]))
-    return locate(str(request["path"]), roots)
+    return locate(str(request["path"]), _roots(request))
 
 
-def main() -> None:
-    """Serve until stdin ends."""
+def _roots(request: Document) -> Roots:
+    return Roots(tuple(map(Path, request["roots"])), Path(request["artifacts"]), Path(request["home"]))
+
+
+def serve(steps: Mapping[str, Callable[[Document], Document]], memory_bytes: int) -> None:
+    """Answer requests until stdin ends."""
     die_with_parent()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES if hard < 0 else min(MEMORY_BYTES, hard), hard))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes if hard < 0 else min(memory_bytes, hard), hard))
     for line in sys.stdin.buffer:
         request = json.loads(line)
         _limit_cpu(float(request["seconds"]))
-        sys.stdout.buffer.write(json.dumps(answer(request), ensure_ascii=False).encode() + b"\n")
+        sys.stdout.buffer.write(json.dumps(answer(request, steps), ensure_ascii=False).encode() + b"\n")
         sys.stdout.buffer.flush()
 
 
@@ -141,4 +178,4 @@ def _limit_cpu(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(STEPS, MEMORY_BYTES)

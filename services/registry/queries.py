@@ -15,15 +15,22 @@ from sqlalchemy import Engine, RowMapping
 from sqlalchemy.exc import DBAPIError
 from tunebus.contracts import queries as ask
 from tunebus.contracts import strictjson
-from tunebus.contracts.errors import Code, TunebusError, fail, from_validation
-from tunebus.contracts.subjects import DATASET, EVALUATION_JOB, PROMPT
+from tunebus.contracts.errors import Code, Problem, TunebusError, combine, fail, from_validation
+from tunebus.contracts.recipes import DatasetSource, PromptTemplates
+from tunebus.contracts.subjects import DATASET, EVALUATION_JOB, MODEL, PROMPT
 from tunebus.projections import queries
+from tunebus.projections.history import History
 from tunebus.projections.tables import ENDED_STATES
 from tunebus.services.platform import database
 from tunebus.services.platform.home import Home
+from tunebus.services.platform.upcasters import UPCASTERS
+from tunebus.services.registry import prompt_generation
 from tunebus.services.registry.children import PreparePool
+from tunebus.services.registry.progress import Progress
 
+_TEMPLATES = ("prompt_template", "input_template", "completion_template")
 PREVIEW_SECONDS = 60.0
+TOKENIZED_ROWS = 20
 ANSWER_BYTES = 600_000
 
 Document = dict[str, Any]
@@ -32,14 +39,29 @@ Document = dict[str, Any]
 class QueryAnswers:
     """`answer` for every name of `QUERIES`. SQL is read in `readers`' threads, files by prepare children."""
 
-    def __init__(self, home: Home, reads: Engine, measured: Engine, readers: Executor, pool: PreparePool) -> None:
+    def __init__(
+        self,
+        home: Home,
+        reads: Engine,
+        measured: Engine,
+        readers: Executor,
+        pool: PreparePool,
+        tokenizers: PreparePool,
+        progress: Progress,
+    ) -> None:
         self._home = home
         self._reads = reads
         self._measured = measured
         self._readers = readers
         self._pool = pool
+        self._tokenizers = tokenizers
+        self._progress = progress
+        self._history = History(UPCASTERS.upcast)
         self._with_files: dict[type[ask.Query], Callable[[Any], Awaitable[Document]]] = {
             ask.PreviewDataset: self._preview_dataset,
+            ask.GeneratePrompt: self._generate_prompt,
+            ask.RenderPrompt: self._render_prompt,
+            ask.GetCommandProgress: self._command_progress,
             ask.GetEvaluationRows: self._evaluation_rows,
             ask.GetLog: self._log,
         }
@@ -62,8 +84,18 @@ class QueryAnswers:
         found: Document = await self._in_reader(partial(self._sql, query))
         return found
 
+    def close(self) -> None:
+        """Drop the earlier states that are kept."""
+        self._history.close()
+
     def _sql(self, query: ask.Query) -> Document:
         """Telemetry that cannot be reached, or that nobody has written yet, takes only live progress away."""
+        if isinstance(query, ask.ListChanges):
+            with database.read(self._reads) as ledger:
+                return self._history.changes(query, ledger)
+        if isinstance(query, ask.List | ask.Get) and query.as_of is not None and not isinstance(query, ask.ListEvents):
+            with database.read(self._reads) as ledger:
+                return self._history.answer(query, ledger)
         try:
             with database.read(self._measured) as measured, database.read(self._reads) as ledger:
                 return queries.answer(query, ledger, measured)
@@ -72,21 +104,114 @@ class QueryAnswers:
                 return queries.answer(query, ledger)
 
     async def _preview_dataset(self, query: ask.PreviewDataset) -> Document:
+        """Rows come from the file, figures from what was found when the dataset was added."""
         row = await self._in_reader(partial(self._found, DATASET, query.id, "id"))
-        prompt = None
+        prompt = model = None
         if query.prompt_id:
             found = await self._in_reader(partial(self._found, PROMPT, query.prompt_id, "prompt_id"))
             prompt = {name: found[name] for name in ("prompt_template", "input_template", "completion_template")}
-        request = {
-            "path": str(self._home.resolve(row["location"])),
-            "type": row["type"],
-            "features": row["features"],
-            "format": row["format"],
-            "limit": query.limit,
-            "prompt": prompt,
-        }
+        if query.model_id:
+            model = await self._in_reader(partial(self._found, MODEL, query.model_id, "model_id"))
+        source = self._source(row, prompt)
+        request = {"source": source.model_dump(mode="json"), "limit": query.limit}
         seen = await self._pool.ask("preview", request, PREVIEW_SECONDS)
-        return {"id": row["id"], "name": row["name"], "type": row["type"], "format": row["format"], **seen}
+        statistics = row["statistics"] or {}
+        document = {
+            "id": row["id"],
+            "name": row["name"],
+            "type": row["type"],
+            "format": row["format"],
+            "row_count": row["rows"],
+            "splits": row["splits"],
+            "columns": statistics.get("columns", []),
+            **seen,
+        }
+        if model is not None:
+            document |= await self._tokens(query, row, source, model, seen)
+        return document
+
+    async def _tokens(
+        self, query: ask.PreviewDataset, row: RowMapping, source: DatasetSource, model: RowMapping, seen: Document
+    ) -> Document:
+        if source.format == "prompt" and source.prompt is None:
+            generated = seen["generated_prompt"]
+            source = source.model_copy(update={"prompt": PromptTemplates(**generated) if generated else None})
+        location = str(self._home.resolve(model["location"]))
+        request = {
+            "source": source.model_dump(mode="json"),
+            "model": {"model_id": model["id"], "location": location, "sha256": model["sha256"]},
+            "limit": min(query.limit, TOKENIZED_ROWS),
+            "text_format": query.text_format,
+            "max_length": query.max_length or model["context_length"],
+            "rows": row["rows"],
+            "bytes": row["bytes"],
+        }
+        return await self._tokenizers.ask("tokenize", request, PREVIEW_SECONDS)
+
+    def _source(self, row: RowMapping, prompt: Document | None) -> DatasetSource:
+        return DatasetSource(
+            dataset_id=row["id"],
+            location=str(self._home.resolve(row["location"])),
+            type=row["type"],
+            files=row["files"],
+            column_mapping=row["column_mapping"],
+            skip_broken=row["skip_broken"],
+            row_format=row["format"],
+            sha256=row["sha256"],
+            features=row["features"],
+            format="prompt" if prompt else row["format"],
+            prompt=PromptTemplates(**prompt) if prompt else None,
+        )
+
+    async def _command_progress(self, query: ask.GetCommandProgress) -> Document:
+        return self._progress.of(query.command_id)
+
+    async def _generate_prompt(self, query: ask.GeneratePrompt) -> Document:
+        dataset = await self._in_reader(partial(self._found, DATASET, query.dataset_id, "dataset_id"))
+        templates = prompt_generation.generate(dataset["features"], query.output_column)
+        output = (
+            prompt_generation.output_named(dataset["features"], query.output_column)
+            if query.output_column
+            else prompt_generation.output_column(dataset["features"])
+        )
+        return {
+            "dataset_id": dataset["id"],
+            "dataset_name": dataset["name"],
+            "output_column": output,
+            "input_columns": [name for name in dataset["features"] if name != output],
+            **templates.model_dump(),
+        }
+
+    async def _render_prompt(self, query: ask.RenderPrompt) -> Document:
+        """Templates of a prompt, or those given, or generated ones; never a mixture."""
+        given = {name: getattr(query, name) for name in _TEMPLATES if getattr(query, name) is not None}
+        prompt = model = None
+        if query.prompt_id is not None:
+            if given:
+                hint = "give a prompt_id, or all three templates with a dataset_id"
+                raise fail(Code.INVALID, "stands beside a prompt_id", param=next(iter(given)), hint=hint)
+            prompt = await self._in_reader(partial(self._found, PROMPT, query.prompt_id, "prompt_id"))
+            given = {name: prompt[name] for name in _TEMPLATES}
+        reference = query.dataset_id or (prompt["dataset_id"] if prompt else None)
+        if reference is None:
+            raise fail(Code.INVALID, "is required", param="dataset_id", hint="give a prompt_id or a dataset_id")
+        dataset = await self._in_reader(partial(self._found, DATASET, reference, "dataset_id"))
+        if query.model_id is not None:
+            model = await self._in_reader(partial(self._found, MODEL, query.model_id, "model_id"))
+        if not given:
+            given = prompt_generation.generate(dataset["features"]).model_dump()
+        if lacking := [name for name in _TEMPLATES if name not in given]:
+            raise TunebusError(
+                combine(Problem(code=Code.INVALID, message="is required", param=name) for name in lacking)
+            )
+        request = {
+            "source": self._source(dataset, given).model_dump(mode="json"),
+            "rows": dataset["rows"],
+            "seed": query.seed,
+            "model_folder": str(self._home.resolve(model["location"])) if model else None,
+        }
+        shown = await self._pool.ask("example", request, PREVIEW_SECONDS)
+        return {"prompt_id": prompt["id"] if prompt else None, "dataset_id": dataset["id"], **given, **shown}
 
     async def _evaluation_rows(self, query: ask.GetEvaluationRows) -> Document:
         """The scored rows; none while the evaluation has not succeeded."""
