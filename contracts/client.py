@@ -32,6 +32,7 @@ from tunebus.contracts.client_methods import AsyncMethods, Methods
 from tunebus.contracts.commands import Command, command_type
 from tunebus.contracts.envelope import CONTENT_TYPE, REPLY_HEADER, CommandEnvelope, EventEnvelope, Outcome
 from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.contracts.file_bucket import FileBucket, Progress
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.queries import Query
 from tunebus.contracts.subjects import AGGREGATES, Subjects
@@ -200,6 +201,34 @@ class AsyncClient(AsyncMethods):
                     ) from None
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
+
+    async def upload(self, file: Path | str, *, progress: Progress | None = None) -> str:
+        """Put a file into the studio's file bucket, where it is kept for a day; returns the name to give to a command.
+
+        `progress(done, total)` is called as bytes are stored. Errors: `not_found`, `not_permitted`, `unavailable`.
+        """
+        return (await FileBucket(self._nats, self.subjects).upload(Path(file), progress=progress)).name
+
+    async def download(self, name: str, file: Path | str, *, progress: Progress | None = None) -> int:
+        """Write an object of the file bucket to a file, whole or not at all; returns its bytes.
+
+        Errors: `not_found`, `not_permitted` for the file, `unavailable`, `conflict` for content that is damaged.
+        """
+        target = Path(file)
+        draft = target.with_name(f".{target.name}.{new_id()}")
+        try:
+            with draft.open("wb") as opened:
+                stored = await FileBucket(self._nats, self.subjects).read(name, opened, progress)
+            draft.replace(target)
+        except OSError as error:
+            raise fail(Code.NOT_PERMITTED, f"{target} cannot be written: {error.strerror}", param="file") from None
+        finally:
+            draft.unlink(missing_ok=True)
+        return stored.bytes
+
+    async def remove_upload(self, name: str) -> None:
+        """Free what an object of the file bucket takes, before its day is over."""
+        await FileBucket(self._nats, self.subjects).remove(name)
 
     async def events(
         self,
@@ -447,6 +476,18 @@ class Client(Methods):
     def request(self, subject: str, data: Mapping[str, Any], *, timeout: float = 15.0) -> dict[str, Any]:
         """As `AsyncClient.request`."""
         return self._run(self._client.request(subject, data, timeout=timeout))
+
+    def upload(self, file: Path | str, *, progress: Progress | None = None) -> str:
+        """As `AsyncClient.upload`; `progress` is called from the client's thread."""
+        return self._run(self._client.upload(file, progress=progress))
+
+    def download(self, name: str, file: Path | str, *, progress: Progress | None = None) -> int:
+        """As `AsyncClient.download`; `progress` is called from the client's thread."""
+        return self._run(self._client.download(name, file, progress=progress))
+
+    def remove_upload(self, name: str) -> None:
+        """As `AsyncClient.remove_upload`."""
+        self._run(self._client.remove_upload(name))
 
     def events(
         self,

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from tunebus.contracts.commands import EvaluationCombination
 from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.queries import Page
-from tunebus.contracts.recipes import GenerationSettings
+from tunebus.contracts.recipes import ChatMessage, GenerationSettings
 
 
 class AsyncMethods(Protocol):
@@ -25,14 +25,31 @@ class AsyncMethods(Protocol):
         self,
         *,
         name: str,
-        path: str,
-        type: Literal["csv", "json", "jsonl"] | None = None,
+        path: str | None = None,
+        upload: str | None = None,
+        type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder"] | None = None,
         description: str | None = None,
+        format: Literal["prompt", "messages", "prompt_completion", "alpaca", "sharegpt", "preference", "text"]
+        | None = None,
+        column_mapping: dict[str, str] | None = None,
+        skip_broken: bool | None = None,
     ) -> Outcome:
-        """Register a file of rows. `path` is a file inside an allowed root, or an `artifact:` URI; a missing
-        `type` is its suffix.
+        """Register rows to train and evaluate on: a file, or a folder of files with named splits, by `path` inside
+        an allowed root (or an `artifact:` URI), or a file of the file bucket by the name it was uploaded under.
         """
-        return await self.send("AddDataset", {"name": name, "path": path, "type": type, "description": description})
+        return await self.send(
+            "AddDataset",
+            {
+                "name": name,
+                "path": path,
+                "upload": upload,
+                "type": type,
+                "description": description,
+                "format": format,
+                "column_mapping": column_mapping,
+                "skip_broken": skip_broken,
+            },
+        )
 
     async def add_model(
         self,
@@ -114,6 +131,113 @@ class AsyncMethods(Protocol):
             },
         )
 
+    async def rename_dataset(
+        self,
+        *,
+        id: str,
+        name: str,
+    ) -> Outcome:
+        """Give a dataset another name."""
+        return await self.send("RenameDataset", {"id": id, "name": name})
+
+    async def rename_model(
+        self,
+        *,
+        id: str,
+        name: str,
+    ) -> Outcome:
+        """Give a model another name."""
+        return await self.send("RenameModel", {"id": id, "name": name})
+
+    async def rename_adapter(
+        self,
+        *,
+        id: str,
+        name: str,
+    ) -> Outcome:
+        """Give an adapter another name."""
+        return await self.send("RenameAdapter", {"id": id, "name": name})
+
+    async def rename_prompt(
+        self,
+        *,
+        id: str,
+        name: str,
+    ) -> Outcome:
+        """Give a prompt another name."""
+        return await self.send("RenamePrompt", {"id": id, "name": name})
+
+    async def describe_config(
+        self,
+        *,
+        id: str,
+        description: str | None = None,
+        model_family: str | None = None,
+        is_default: bool | None = None,
+    ) -> Outcome:
+        """Say anew what a config is for; what is not given stays. A config has no name: this is its renaming. An
+        empty `model_family` makes it a config for every family.
+        """
+        return await self.send(
+            "DescribeConfig",
+            {"id": id, "description": description, "model_family": model_family, "is_default": is_default},
+        )
+
+    async def remove_dataset(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove a dataset; its file stays. Refused `in_use` while a prompt or a job that has not ended uses it;
+        `cascade` removes its prompts as well.
+        """
+        return await self.send("RemoveDataset", {"id": id, "cascade": cascade})
+
+    async def remove_model(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove a base model; its files stay. Refused `in_use` while an adapter or a job that has not ended uses
+        it; `cascade` removes its adapters as well.
+        """
+        return await self.send("RemoveModel", {"id": id, "cascade": cascade})
+
+    async def remove_adapter(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove an adapter; its files stay. Refused `in_use` while a job that has not ended uses it, with
+        `cascade` as well: nothing goes with an adapter.
+        """
+        return await self.send("RemoveAdapter", {"id": id, "cascade": cascade})
+
+    async def remove_prompt(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove a prompt. Refused `in_use` while an adapter or a job that has not ended uses it, with `cascade`
+        as well: nothing goes with a prompt.
+        """
+        return await self.send("RemovePrompt", {"id": id, "cascade": cascade})
+
+    async def remove_config(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove a config. Refused `in_use` while a job that has not ended was started with it, with `cascade` as
+        well: nothing goes with a config.
+        """
+        return await self.send("RemoveConfig", {"id": id, "cascade": cascade})
+
     async def start_fine_tuning_job(
         self,
         *,
@@ -130,10 +254,17 @@ class AsyncMethods(Protocol):
         learning_rate: float | None = None,
         max_steps: int | None = None,
         batch_size: int | None = None,
+        gradient_accumulation_steps: int | None = None,
+        gradient_checkpointing: bool | None = None,
         max_length: int | None = None,
         seed: int | None = None,
         save_steps: int | None = None,
         eval_steps: int | None = None,
+        save_total_limit: int | None = None,
+        load_best_model_at_end: bool | None = None,
+        early_stopping_patience: int | None = None,
+        early_stopping_threshold: float | None = None,
+        eval_samples: int | None = None,
         dataset_fraction: float | None = None,
         train_test_split: float | None = None,
         training_arguments: str | dict[str, Any] | None = None,
@@ -142,10 +273,19 @@ class AsyncMethods(Protocol):
         framework_type: str | None = None,
         text_format: Literal["chat", "plain"] | None = None,
         register_adapter: bool | None = None,
+        user_script: str | None = None,
+        user_config: str | dict[str, Any] | None = None,
+        priority: int | None = None,
+        hold: bool | None = None,
+        depends_on: list[str] | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
     ) -> Outcome:
         """Queue a fine-tuning. `base_model_id` and `dataset_id` are enough; what is given wins over a config, a
-        config over defaults. `training_arguments`, `lora` and `quantization` take a config's id or an object of
-        settings.
+        config over defaults. `training_arguments`, `lora`, `quantization` and `user_config` take a config's id
+        or an object of settings. Method `lora` makes an adapter named `adapter_name`, method `full` a model of
+        that name. A `user_script` runs in place of the method's own training, where the operator has named a
+        folder of such scripts.
         """
         return await self.send(
             "StartFineTuningJob",
@@ -163,10 +303,17 @@ class AsyncMethods(Protocol):
                 "learning_rate": learning_rate,
                 "max_steps": max_steps,
                 "batch_size": batch_size,
+                "gradient_accumulation_steps": gradient_accumulation_steps,
+                "gradient_checkpointing": gradient_checkpointing,
                 "max_length": max_length,
                 "seed": seed,
                 "save_steps": save_steps,
                 "eval_steps": eval_steps,
+                "save_total_limit": save_total_limit,
+                "load_best_model_at_end": load_best_model_at_end,
+                "early_stopping_patience": early_stopping_patience,
+                "early_stopping_threshold": early_stopping_threshold,
+                "eval_samples": eval_samples,
                 "dataset_fraction": dataset_fraction,
                 "train_test_split": train_test_split,
                 "training_arguments": training_arguments,
@@ -175,6 +322,13 @@ class AsyncMethods(Protocol):
                 "framework_type": framework_type,
                 "text_format": text_format,
                 "register_adapter": register_adapter,
+                "user_script": user_script,
+                "user_config": user_config,
+                "priority": priority,
+                "hold": hold,
+                "depends_on": depends_on,
+                "labels": labels,
+                "notes": notes,
             },
         )
 
@@ -191,7 +345,11 @@ class AsyncMethods(Protocol):
         self,
         *,
         combinations: Sequence[EvaluationCombination | dict[str, Any]],
+        prompts: Sequence[str | Sequence[ChatMessage | dict[str, Any]]] | None = None,
         generation: GenerationSettings | dict[str, Any] | str | None = None,
+        quantization: str | dict[str, Any] | None = None,
+        selected_features: list[str] | None = None,
+        leakage: Literal["warn", "exclude"] | None = None,
         max_rows: int | None = None,
         dataset_fraction: float | None = None,
         train_test_split: float | None = None,
@@ -200,15 +358,27 @@ class AsyncMethods(Protocol):
         num_cpu: int | None = None,
         num_gpu: int | None = None,
         num_memory: float | None = None,
+        priority: int | None = None,
+        hold: bool | None = None,
+        depends_on: list[str] | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
     ) -> Outcome:
-        """Queue one evaluation per combination under one parent. The split is that of the job that made the
-        compared adapter.
+        """Queue one evaluation per combination under one parent; the reply's `ids` are those of all. The split is
+        that of the job that made the compared adapter or model. With `prompts` in place of datasets, each is
+        answered by every combination ("try it"). `leakage` says what becomes of rows that another compared
+        adapter was trained on: `warn` scores each adapter on its own held-out rows, `exclude` scores all on the
+        rows that none has seen.
         """
         return await self.send(
             "StartEvaluationJob",
             {
                 "combinations": combinations,
+                "prompts": prompts,
                 "generation": generation,
+                "quantization": quantization,
+                "selected_features": selected_features,
+                "leakage": leakage,
                 "max_rows": max_rows,
                 "dataset_fraction": dataset_fraction,
                 "train_test_split": train_test_split,
@@ -217,6 +387,11 @@ class AsyncMethods(Protocol):
                 "num_cpu": num_cpu,
                 "num_gpu": num_gpu,
                 "num_memory": num_memory,
+                "priority": priority,
+                "hold": hold,
+                "depends_on": depends_on,
+                "labels": labels,
+                "notes": notes,
             },
         )
 
@@ -227,6 +402,180 @@ class AsyncMethods(Protocol):
     ) -> Outcome:
         """Stop an evaluation at once; its rows so far are discarded."""
         return await self.send("StopEvaluationJob", {"id": id})
+
+    async def start_export_job(
+        self,
+        *,
+        type: str,
+        adapter_id: str | None = None,
+        model_id: str | None = None,
+        destination: str | None = None,
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None,
+        registered_model: str | None = None,
+        num_cpu: int | None = None,
+        num_gpu: int | None = None,
+        num_memory: float | None = None,
+        priority: int | None = None,
+        hold: bool | None = None,
+        depends_on: list[str] | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
+    ) -> Outcome:
+        """Queue the export of an adapter or of a model, verified by reloading it. `type`: `adapter` (the adapter
+        alone), `merged` (adapter and base in one model, or a model as it is) or `registry` (the merged model
+        into MLflow's model registry). `destination` is a folder that is empty or not there: an absolute path
+        below one of `TUNEBUS_EXPORT_ROOTS`, or `artifact:exports/NAME`, which is chosen when not given.
+        """
+        return await self.send(
+            "StartExportJob",
+            {
+                "adapter_id": adapter_id,
+                "model_id": model_id,
+                "type": type,
+                "destination": destination,
+                "dtype": dtype,
+                "registered_model": registered_model,
+                "num_cpu": num_cpu,
+                "num_gpu": num_gpu,
+                "num_memory": num_memory,
+                "priority": priority,
+                "hold": hold,
+                "depends_on": depends_on,
+                "labels": labels,
+                "notes": notes,
+            },
+        )
+
+    async def stop_export_job(
+        self,
+        *,
+        id: str,
+        force: bool | None = None,
+    ) -> Outcome:
+        """Stop an export after its present step, or at once with `force`; nothing of it stands at its destination."""
+        return await self.send("StopExportJob", {"id": id, "force": force})
+
+    async def remove_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        delete_files: bool | None = None,
+    ) -> Outcome:
+        """Remove a fine-tuning that has ended. Refused `in_use` while the adapter it made is there. Its files stay
+        unless `delete_files` is set; the event says how many bytes they are. Sent again with `delete_files`, by
+        id, it deletes the files of a job that was removed before.
+        """
+        return await self.send("RemoveFineTuningJob", {"id": id, "delete_files": delete_files})
+
+    async def remove_evaluation_job(
+        self,
+        *,
+        id: str,
+        delete_files: bool | None = None,
+    ) -> Outcome:
+        """Remove an evaluation that has ended. Its files stay unless `delete_files` is set; the event says how
+        many bytes they are. Sent again with `delete_files`, by id, it deletes the files of a job that was
+        removed before.
+        """
+        return await self.send("RemoveEvaluationJob", {"id": id, "delete_files": delete_files})
+
+    async def remove_export_job(
+        self,
+        *,
+        id: str,
+        delete_files: bool | None = None,
+    ) -> Outcome:
+        """Remove an export that has ended. What it wrote to its destination stays. The files of its attempts stay
+        unless `delete_files` is set; the event says how many bytes they are.
+        """
+        return await self.send("RemoveExportJob", {"id": id, "delete_files": delete_files})
+
+    async def prioritize_job(
+        self,
+        *,
+        job_id: str,
+        priority: int,
+    ) -> Outcome:
+        """Change the priority of a job that waits: higher goes first, whatever came before."""
+        return await self.send("PrioritizeJob", {"job_id": job_id, "priority": priority})
+
+    async def hold_job(
+        self,
+        *,
+        job_id: str,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Keep a job that waits from being started, until `ReleaseJob`. `reason` is shown beside it."""
+        return await self.send("HoldJob", {"job_id": job_id, "reason": reason})
+
+    async def release_job(
+        self,
+        *,
+        job_id: str,
+    ) -> Outcome:
+        """Let a held job be started again. Refused `wrong_state` while a job it depends on has failed or was
+        stopped.
+        """
+        return await self.send("ReleaseJob", {"job_id": job_id})
+
+    async def move_job(
+        self,
+        *,
+        job_id: str,
+        to: Literal["up", "down", "top", "bottom"],
+    ) -> Outcome:
+        """Change the order among the jobs of the same kind and priority that wait."""
+        return await self.send("MoveJob", {"job_id": job_id, "to": to})
+
+    async def label_job(
+        self,
+        *,
+        job_id: str,
+        labels: list[str],
+    ) -> Outcome:
+        """Give a job these labels, in place of those it had; an empty list takes them away."""
+        return await self.send("LabelJob", {"job_id": job_id, "labels": labels})
+
+    async def note_job(
+        self,
+        *,
+        job_id: str,
+        notes: str,
+    ) -> Outcome:
+        """Write notes on a job, in place of those it had."""
+        return await self.send("NoteJob", {"job_id": job_id, "notes": notes})
+
+    async def set_job_dependencies(
+        self,
+        *,
+        job_id: str,
+        depends_on: list[str],
+    ) -> Outcome:
+        """Let a job that waits depend on these jobs, in place of those it depended on. It starts when all have
+        succeeded; one that fails or is stopped holds it.
+        """
+        return await self.send("SetJobDependencies", {"job_id": job_id, "depends_on": depends_on})
+
+    async def export_database(
+        self,
+        *,
+        projections: bool | None = None,
+    ) -> Outcome:
+        """Write every event into one JSON document, left in the file bucket for a day. `GetDatabaseExport` with
+        the outcome's id names the object.
+        """
+        return await self.send("ExportDatabase", {"projections": projections})
+
+    async def import_database(
+        self,
+        *,
+        upload: str,
+    ) -> Outcome:
+        """Take in a document that `ExportDatabase` wrote: the whole of it is checked before anything is written.
+        What is already there by id is skipped; `GetDatabaseImport` with the outcome's id says what became of
+        the rest.
+        """
+        return await self.send("ImportDatabase", {"upload": upload})
 
     async def report_attempt_running(
         self,
@@ -261,8 +610,11 @@ class AsyncMethods(Protocol):
         manifest_sha256: str,
         loss: float | None = None,
         eval_loss: float | None = None,
+        best: bool | None = None,
     ) -> Outcome:
-        """A checkpoint is whole on disk: its manifest is written and hashes to `manifest_sha256`."""
+        """A checkpoint is whole on disk: its manifest is written and hashes to `manifest_sha256`. `best`: no
+        checkpoint of the job before it had a lower held-out loss.
+        """
         return await self.send(
             "RecordCheckpoint",
             {
@@ -273,6 +625,7 @@ class AsyncMethods(Protocol):
                 "manifest_sha256": manifest_sha256,
                 "loss": loss,
                 "eval_loss": eval_loss,
+                "best": best,
             },
         )
 
@@ -285,10 +638,15 @@ class AsyncMethods(Protocol):
         step: int | None = None,
         result_uri: str | None = None,
         result_sha256: str | None = None,
+        result_type: Literal["adapter", "model"] | None = None,
+        early_stopping: str | None = None,
         metrics: dict[str, float | None] | None = None,
+        checked: Checked | dict[str, Any] | None = None,
+        registered_model: str | None = None,
     ) -> Outcome:
-        """The child ended well: it finished, or it stopped because it was asked to. `result_uri` is the adapter or
-        the rows' table.
+        """The child ended well: it finished, or it stopped because it was asked to. `result_uri` is the adapter,
+        the model or the rows' table. `early_stopping` says why the training ended before its last step, where
+        it did.
         """
         return await self.send(
             "CompleteAttempt",
@@ -299,7 +657,11 @@ class AsyncMethods(Protocol):
                 "step": step,
                 "result_uri": result_uri,
                 "result_sha256": result_sha256,
+                "result_type": result_type,
+                "early_stopping": early_stopping,
                 "metrics": metrics,
+                "checked": checked,
+                "registered_model": registered_model,
             },
         )
 
@@ -321,11 +683,13 @@ class AsyncMethods(Protocol):
         message: str,
         detail: str | None = None,
         hint: str | None = None,
+        suggestion: dict[str, Any] | None = None,
         signal: int | None = None,
         exit_code: int | None = None,
     ) -> Outcome:
         """The child did not end well. `cause` decides whether the job is tried again; `detail` holds the last
-        lines of its stderr.
+        lines of its stderr. `suggestion` are fields of the command that started the job, changed so that the
+        same would most likely not happen again.
         """
         return await self.send(
             "FailAttempt",
@@ -336,6 +700,7 @@ class AsyncMethods(Protocol):
                 "message": message,
                 "detail": detail,
                 "hint": hint,
+                "suggestion": suggestion,
                 "signal": signal,
                 "exit_code": exit_code,
             },
@@ -346,31 +711,38 @@ class AsyncMethods(Protocol):
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         type: str | None = None,
     ) -> Page:
         """Ask `ListDatasets`."""
-        return Page.model_validate(await self.query("ListDatasets", {"limit": limit, "after": after, "type": type}))
+        return Page.model_validate(
+            await self.query("ListDatasets", {"limit": limit, "after": after, "as_of": as_of, "type": type})
+        )
 
     async def list_models(
         self,
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         type: str | None = None,
     ) -> Page:
         """Ask `ListModels`."""
-        return Page.model_validate(await self.query("ListModels", {"limit": limit, "after": after, "type": type}))
+        return Page.model_validate(
+            await self.query("ListModels", {"limit": limit, "after": after, "as_of": as_of, "type": type})
+        )
 
     async def list_adapters(
         self,
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         model_id: str | None = None,
     ) -> Page:
         """Ask `ListAdapters`."""
         return Page.model_validate(
-            await self.query("ListAdapters", {"limit": limit, "after": after, "model_id": model_id})
+            await self.query("ListAdapters", {"limit": limit, "after": after, "as_of": as_of, "model_id": model_id})
         )
 
     async def list_prompts(
@@ -378,11 +750,12 @@ class AsyncMethods(Protocol):
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         dataset_id: str | None = None,
     ) -> Page:
         """Ask `ListPrompts`."""
         return Page.model_validate(
-            await self.query("ListPrompts", {"limit": limit, "after": after, "dataset_id": dataset_id})
+            await self.query("ListPrompts", {"limit": limit, "after": after, "as_of": as_of, "dataset_id": dataset_id})
         )
 
     async def list_configs(
@@ -390,13 +763,23 @@ class AsyncMethods(Protocol):
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         type: str | None = None,
         model_family: str | None = None,
+        model_id: str | None = None,
     ) -> Page:
         """Ask `ListConfigs`."""
         return Page.model_validate(
             await self.query(
-                "ListConfigs", {"limit": limit, "after": after, "type": type, "model_family": model_family}
+                "ListConfigs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "type": type,
+                    "model_family": model_family,
+                    "model_id": model_id,
+                },
             )
         )
 
@@ -405,11 +788,26 @@ class AsyncMethods(Protocol):
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         state: str | None = None,
+        label: str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest", "queue"] | None = None,
     ) -> Page:
         """Ask `ListFineTuningJobs`."""
         return Page.model_validate(
-            await self.query("ListFineTuningJobs", {"limit": limit, "after": after, "state": state})
+            await self.query(
+                "ListFineTuningJobs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "state": state,
+                    "label": label,
+                    "search": search,
+                    "order": order,
+                },
+            )
         )
 
     async def list_evaluation_jobs(
@@ -417,13 +815,58 @@ class AsyncMethods(Protocol):
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         state: str | None = None,
+        label: str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest", "queue"] | None = None,
         parent_id: str | None = None,
     ) -> Page:
         """Ask `ListEvaluationJobs`."""
         return Page.model_validate(
             await self.query(
-                "ListEvaluationJobs", {"limit": limit, "after": after, "state": state, "parent_id": parent_id}
+                "ListEvaluationJobs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "state": state,
+                    "label": label,
+                    "search": search,
+                    "order": order,
+                    "parent_id": parent_id,
+                },
+            )
+        )
+
+    async def list_export_jobs(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        as_of: int | str | None = None,
+        state: str | None = None,
+        label: str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest", "queue"] | None = None,
+        adapter_id: str | None = None,
+        model_id: str | None = None,
+    ) -> Page:
+        """Ask `ListExportJobs`."""
+        return Page.model_validate(
+            await self.query(
+                "ListExportJobs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "state": state,
+                    "label": label,
+                    "search": search,
+                    "order": order,
+                    "adapter_id": adapter_id,
+                    "model_id": model_id,
+                },
             )
         )
 
@@ -431,57 +874,123 @@ class AsyncMethods(Protocol):
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetDataset`."""
-        return await self.query("GetDataset", {"id": id})
+        return await self.query("GetDataset", {"id": id, "as_of": as_of})
 
     async def get_model(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetModel`."""
-        return await self.query("GetModel", {"id": id})
+        return await self.query("GetModel", {"id": id, "as_of": as_of})
 
     async def get_adapter(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetAdapter`."""
-        return await self.query("GetAdapter", {"id": id})
+        return await self.query("GetAdapter", {"id": id, "as_of": as_of})
 
     async def get_prompt(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetPrompt`."""
-        return await self.query("GetPrompt", {"id": id})
+        return await self.query("GetPrompt", {"id": id, "as_of": as_of})
 
     async def get_config(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetConfig`."""
-        return await self.query("GetConfig", {"id": id})
+        return await self.query("GetConfig", {"id": id, "as_of": as_of})
+
+    async def generate_prompt(
+        self,
+        *,
+        dataset_id: str,
+        output_column: str | None = None,
+    ) -> dict[str, Any]:
+        """Templates made from the names of a dataset's columns, ready for `AddPrompt`. The answer is the column
+        whose name ranks first among the usual ones (answer, response, output, label, target, …), else the last,
+        unless `output_column` names it; the other columns are inputs in order.
+        """
+        return await self.query("GeneratePrompt", {"dataset_id": dataset_id, "output_column": output_column})
+
+    async def render_prompt(
+        self,
+        *,
+        prompt_id: str | None = None,
+        dataset_id: str | None = None,
+        prompt_template: str | None = None,
+        input_template: str | None = None,
+        completion_template: str | None = None,
+        model_id: str | None = None,
+        seed: int | None = None,
+    ) -> dict[str, Any]:
+        """A random row of a dataset as a prompt shows it: input, prompt and completion; the same `seed` takes the
+        same row. Through the prompt `prompt_id`, or templates given here, or generated ones where there are
+        none. With `model_id` also as that model's chat template writes it.
+        """
+        return await self.query(
+            "RenderPrompt",
+            {
+                "prompt_id": prompt_id,
+                "dataset_id": dataset_id,
+                "prompt_template": prompt_template,
+                "input_template": input_template,
+                "completion_template": completion_template,
+                "model_id": model_id,
+                "seed": seed,
+            },
+        )
+
+    async def get_dataset_split_by_adapter(
+        self,
+        *,
+        adapter_id: str,
+    ) -> dict[str, Any]:
+        """The fraction and the split that an adapter's job was trained with, so that others score the same rows;
+        the defaults (`source`: default) for an adapter that no job of this studio made.
+        """
+        return await self.query("GetDatasetSplitByAdapter", {"adapter_id": adapter_id})
 
     async def get_fine_tuning_job(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetFineTuningJob`."""
-        return await self.query("GetFineTuningJob", {"id": id})
+        return await self.query("GetFineTuningJob", {"id": id, "as_of": as_of})
 
     async def get_evaluation_job(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetEvaluationJob`."""
-        return await self.query("GetEvaluationJob", {"id": id})
+        return await self.query("GetEvaluationJob", {"id": id, "as_of": as_of})
+
+    async def get_export_job(
+        self,
+        *,
+        id: str,
+        as_of: int | str | None = None,
+    ) -> dict[str, Any]:
+        """Ask `GetExportJob`."""
+        return await self.query("GetExportJob", {"id": id, "as_of": as_of})
 
     async def preview_dataset(
         self,
@@ -489,9 +998,25 @@ class AsyncMethods(Protocol):
         id: str,
         limit: int | None = None,
         prompt_id: str | None = None,
+        model_id: str | None = None,
+        text_format: Literal["chat", "plain"] | None = None,
+        max_length: int | None = None,
     ) -> dict[str, Any]:
-        """The first rows with per-column null and length statistics; rendered through a prompt where one is named."""
-        return await self.query("PreviewDataset", {"id": id, "limit": limit, "prompt_id": prompt_id})
+        """The first rows, as they are and as they are trained on: through a prompt where one is named, else as
+        their format says. With a model, also its tokens with the part that carries loss, and how many tokens
+        rows have.
+        """
+        return await self.query(
+            "PreviewDataset",
+            {
+                "id": id,
+                "limit": limit,
+                "prompt_id": prompt_id,
+                "model_id": model_id,
+                "text_format": text_format,
+                "max_length": max_length,
+            },
+        )
 
     async def get_metrics(
         self,
@@ -516,16 +1041,88 @@ class AsyncMethods(Protocol):
         """The text of an attempt's output from a byte offset on; the newest attempt when none is named."""
         return await self.query("GetLog", {"job_id": job_id, "attempt": attempt, "offset": offset, "limit": limit})
 
+    async def get_samples(
+        self,
+        *,
+        job_id: str,
+        since_step: int | None = None,
+    ) -> dict[str, Any]:
+        """What a fine-tuning's model answered to a few held-out rows at each evaluation, beside the base model's
+        answers.
+        """
+        return await self.query("GetSamples", {"job_id": job_id, "since_step": since_step})
+
     async def get_evaluation_rows(
         self,
         *,
         job_id: str,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
+        order: Literal["original", "best", "worst", "random"] | None = None,
+        metric: str | None = None,
+        seed: int | None = None,
     ) -> Page:
         """The scored rows of an evaluation: question, reference, answer and each row's metrics."""
         return Page.model_validate(
-            await self.query("GetEvaluationRows", {"limit": limit, "after": after, "job_id": job_id})
+            await self.query(
+                "GetEvaluationRows",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "order": order,
+                    "metric": metric,
+                    "seed": seed,
+                    "job_id": job_id,
+                },
+            )
+        )
+
+    async def compare_evaluations(
+        self,
+        *,
+        parent_id: str,
+        limit: int | None = None,
+        after: str | None = None,
+        as_of: int | str | None = None,
+        order: Literal["original", "best", "worst", "random"] | None = None,
+        metric: str | None = None,
+        seed: int | None = None,
+        job_id: str | None = None,
+    ) -> dict[str, Any]:
+        """The evaluations of one parent side by side: each metric with its differences to the first combination
+        and the best marked, and the same rows with everyone's answers. `job_id` is the one whose rows make the
+        order; the last when not given.
+        """
+        return await self.query(
+            "CompareEvaluations",
+            {
+                "limit": limit,
+                "after": after,
+                "as_of": as_of,
+                "order": order,
+                "metric": metric,
+                "seed": seed,
+                "parent_id": parent_id,
+                "job_id": job_id,
+            },
+        )
+
+    async def export_evaluations(
+        self,
+        *,
+        parent_id: str,
+        part: Literal["metrics", "rows"] | None = None,
+        format: Literal["csv", "json"] | None = None,
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """A comparison as the text of a file, in pieces: ask again with `next` as `after` until there is none, and
+        join them. `part`: every metric of every combination, or every row with everyone's answers and figures.
+        In CSV a cell that a spreadsheet would take for a formula begins with an apostrophe.
+        """
+        return await self.query(
+            "ExportEvaluations", {"parent_id": parent_id, "part": part, "format": format, "after": after}
         )
 
     async def list_events(
@@ -533,6 +1130,7 @@ class AsyncMethods(Protocol):
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         from_position: int | None = None,
         aggregate: str | None = None,
         entity_id: str | None = None,
@@ -545,6 +1143,7 @@ class AsyncMethods(Protocol):
                 {
                     "limit": limit,
                     "after": after,
+                    "as_of": as_of,
                     "from": from_position,
                     "aggregate": aggregate,
                     "entity_id": entity_id,
@@ -560,6 +1159,59 @@ class AsyncMethods(Protocol):
     ) -> Outcome:
         """The outcome kept for a command id; `not_found` when the registry has not handled it yet."""
         return Outcome.model_validate(await self.query("GetCommandOutcome", {"command_id": command_id}))
+
+    async def get_command_progress(
+        self,
+        *,
+        command_id: str,
+    ) -> dict[str, Any]:
+        """How far a command that takes long has come before it is decided. `phase` is null while nothing is known
+        of it: not begun yet, or over.
+        """
+        return await self.query("GetCommandProgress", {"command_id": command_id})
+
+    async def list_changes(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        from_moment: int | str | None = None,
+        to_moment: int | str | None = None,
+        aggregate: str | None = None,
+        entity_id: str | None = None,
+    ) -> Page:
+        """What differs between the state after one moment and the state after a later one, entity by entity and
+        field by field. A moment is a position or a time; without `to` it is now.
+        """
+        return Page.model_validate(
+            await self.query(
+                "ListChanges",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "from": from_moment,
+                    "to": to_moment,
+                    "aggregate": aggregate,
+                    "entity_id": entity_id,
+                },
+            )
+        )
+
+    async def get_database_export(
+        self,
+        *,
+        id: str,
+    ) -> dict[str, Any]:
+        """Where an export's document lies and what it holds."""
+        return await self.query("GetDatabaseExport", {"id": id})
+
+    async def get_database_import(
+        self,
+        *,
+        id: str,
+    ) -> dict[str, Any]:
+        """What an import took in, what it found there already, and what it left out and why."""
+        return await self.query("GetDatabaseImport", {"id": id})
 
     async def list_dead_letters(
         self,
@@ -577,6 +1229,18 @@ class AsyncMethods(Protocol):
     ) -> dict[str, Any]:
         """Ask `GetDeadLetter`."""
         return await self.query("GetDeadLetter", {"id": id})
+
+    async def list_queue(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        kind: Literal["fine_tuning_job", "evaluation_job", "export_job"] | None = None,
+    ) -> Page:
+        """The jobs that have not ended, of every kind: those that run, then those that wait, as they are given
+        out, then those held. `queue_position` counts from 1, `waiting_reason` says why a job does not run yet.
+        """
+        return Page.model_validate(await self.query("ListQueue", {"limit": limit, "after": after, "kind": kind}))
 
     async def list_workers(
         self,
@@ -605,14 +1269,31 @@ class Methods(Protocol):
         self,
         *,
         name: str,
-        path: str,
-        type: Literal["csv", "json", "jsonl"] | None = None,
+        path: str | None = None,
+        upload: str | None = None,
+        type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder"] | None = None,
         description: str | None = None,
+        format: Literal["prompt", "messages", "prompt_completion", "alpaca", "sharegpt", "preference", "text"]
+        | None = None,
+        column_mapping: dict[str, str] | None = None,
+        skip_broken: bool | None = None,
     ) -> Outcome:
-        """Register a file of rows. `path` is a file inside an allowed root, or an `artifact:` URI; a missing
-        `type` is its suffix.
+        """Register rows to train and evaluate on: a file, or a folder of files with named splits, by `path` inside
+        an allowed root (or an `artifact:` URI), or a file of the file bucket by the name it was uploaded under.
         """
-        return self.send("AddDataset", {"name": name, "path": path, "type": type, "description": description})
+        return self.send(
+            "AddDataset",
+            {
+                "name": name,
+                "path": path,
+                "upload": upload,
+                "type": type,
+                "description": description,
+                "format": format,
+                "column_mapping": column_mapping,
+                "skip_broken": skip_broken,
+            },
+        )
 
     def add_model(
         self,
@@ -694,6 +1375,113 @@ class Methods(Protocol):
             },
         )
 
+    def rename_dataset(
+        self,
+        *,
+        id: str,
+        name: str,
+    ) -> Outcome:
+        """Give a dataset another name."""
+        return self.send("RenameDataset", {"id": id, "name": name})
+
+    def rename_model(
+        self,
+        *,
+        id: str,
+        name: str,
+    ) -> Outcome:
+        """Give a model another name."""
+        return self.send("RenameModel", {"id": id, "name": name})
+
+    def rename_adapter(
+        self,
+        *,
+        id: str,
+        name: str,
+    ) -> Outcome:
+        """Give an adapter another name."""
+        return self.send("RenameAdapter", {"id": id, "name": name})
+
+    def rename_prompt(
+        self,
+        *,
+        id: str,
+        name: str,
+    ) -> Outcome:
+        """Give a prompt another name."""
+        return self.send("RenamePrompt", {"id": id, "name": name})
+
+    def describe_config(
+        self,
+        *,
+        id: str,
+        description: str | None = None,
+        model_family: str | None = None,
+        is_default: bool | None = None,
+    ) -> Outcome:
+        """Say anew what a config is for; what is not given stays. A config has no name: this is its renaming. An
+        empty `model_family` makes it a config for every family.
+        """
+        return self.send(
+            "DescribeConfig",
+            {"id": id, "description": description, "model_family": model_family, "is_default": is_default},
+        )
+
+    def remove_dataset(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove a dataset; its file stays. Refused `in_use` while a prompt or a job that has not ended uses it;
+        `cascade` removes its prompts as well.
+        """
+        return self.send("RemoveDataset", {"id": id, "cascade": cascade})
+
+    def remove_model(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove a base model; its files stay. Refused `in_use` while an adapter or a job that has not ended uses
+        it; `cascade` removes its adapters as well.
+        """
+        return self.send("RemoveModel", {"id": id, "cascade": cascade})
+
+    def remove_adapter(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove an adapter; its files stay. Refused `in_use` while a job that has not ended uses it, with
+        `cascade` as well: nothing goes with an adapter.
+        """
+        return self.send("RemoveAdapter", {"id": id, "cascade": cascade})
+
+    def remove_prompt(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove a prompt. Refused `in_use` while an adapter or a job that has not ended uses it, with `cascade`
+        as well: nothing goes with a prompt.
+        """
+        return self.send("RemovePrompt", {"id": id, "cascade": cascade})
+
+    def remove_config(
+        self,
+        *,
+        id: str,
+        cascade: bool | None = None,
+    ) -> Outcome:
+        """Remove a config. Refused `in_use` while a job that has not ended was started with it, with `cascade` as
+        well: nothing goes with a config.
+        """
+        return self.send("RemoveConfig", {"id": id, "cascade": cascade})
+
     def start_fine_tuning_job(
         self,
         *,
@@ -710,10 +1498,17 @@ class Methods(Protocol):
         learning_rate: float | None = None,
         max_steps: int | None = None,
         batch_size: int | None = None,
+        gradient_accumulation_steps: int | None = None,
+        gradient_checkpointing: bool | None = None,
         max_length: int | None = None,
         seed: int | None = None,
         save_steps: int | None = None,
         eval_steps: int | None = None,
+        save_total_limit: int | None = None,
+        load_best_model_at_end: bool | None = None,
+        early_stopping_patience: int | None = None,
+        early_stopping_threshold: float | None = None,
+        eval_samples: int | None = None,
         dataset_fraction: float | None = None,
         train_test_split: float | None = None,
         training_arguments: str | dict[str, Any] | None = None,
@@ -722,10 +1517,19 @@ class Methods(Protocol):
         framework_type: str | None = None,
         text_format: Literal["chat", "plain"] | None = None,
         register_adapter: bool | None = None,
+        user_script: str | None = None,
+        user_config: str | dict[str, Any] | None = None,
+        priority: int | None = None,
+        hold: bool | None = None,
+        depends_on: list[str] | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
     ) -> Outcome:
         """Queue a fine-tuning. `base_model_id` and `dataset_id` are enough; what is given wins over a config, a
-        config over defaults. `training_arguments`, `lora` and `quantization` take a config's id or an object of
-        settings.
+        config over defaults. `training_arguments`, `lora`, `quantization` and `user_config` take a config's id
+        or an object of settings. Method `lora` makes an adapter named `adapter_name`, method `full` a model of
+        that name. A `user_script` runs in place of the method's own training, where the operator has named a
+        folder of such scripts.
         """
         return self.send(
             "StartFineTuningJob",
@@ -743,10 +1547,17 @@ class Methods(Protocol):
                 "learning_rate": learning_rate,
                 "max_steps": max_steps,
                 "batch_size": batch_size,
+                "gradient_accumulation_steps": gradient_accumulation_steps,
+                "gradient_checkpointing": gradient_checkpointing,
                 "max_length": max_length,
                 "seed": seed,
                 "save_steps": save_steps,
                 "eval_steps": eval_steps,
+                "save_total_limit": save_total_limit,
+                "load_best_model_at_end": load_best_model_at_end,
+                "early_stopping_patience": early_stopping_patience,
+                "early_stopping_threshold": early_stopping_threshold,
+                "eval_samples": eval_samples,
                 "dataset_fraction": dataset_fraction,
                 "train_test_split": train_test_split,
                 "training_arguments": training_arguments,
@@ -755,6 +1566,13 @@ class Methods(Protocol):
                 "framework_type": framework_type,
                 "text_format": text_format,
                 "register_adapter": register_adapter,
+                "user_script": user_script,
+                "user_config": user_config,
+                "priority": priority,
+                "hold": hold,
+                "depends_on": depends_on,
+                "labels": labels,
+                "notes": notes,
             },
         )
 
@@ -771,7 +1589,11 @@ class Methods(Protocol):
         self,
         *,
         combinations: Sequence[EvaluationCombination | dict[str, Any]],
+        prompts: Sequence[str | Sequence[ChatMessage | dict[str, Any]]] | None = None,
         generation: GenerationSettings | dict[str, Any] | str | None = None,
+        quantization: str | dict[str, Any] | None = None,
+        selected_features: list[str] | None = None,
+        leakage: Literal["warn", "exclude"] | None = None,
         max_rows: int | None = None,
         dataset_fraction: float | None = None,
         train_test_split: float | None = None,
@@ -780,15 +1602,27 @@ class Methods(Protocol):
         num_cpu: int | None = None,
         num_gpu: int | None = None,
         num_memory: float | None = None,
+        priority: int | None = None,
+        hold: bool | None = None,
+        depends_on: list[str] | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
     ) -> Outcome:
-        """Queue one evaluation per combination under one parent. The split is that of the job that made the
-        compared adapter.
+        """Queue one evaluation per combination under one parent; the reply's `ids` are those of all. The split is
+        that of the job that made the compared adapter or model. With `prompts` in place of datasets, each is
+        answered by every combination ("try it"). `leakage` says what becomes of rows that another compared
+        adapter was trained on: `warn` scores each adapter on its own held-out rows, `exclude` scores all on the
+        rows that none has seen.
         """
         return self.send(
             "StartEvaluationJob",
             {
                 "combinations": combinations,
+                "prompts": prompts,
                 "generation": generation,
+                "quantization": quantization,
+                "selected_features": selected_features,
+                "leakage": leakage,
                 "max_rows": max_rows,
                 "dataset_fraction": dataset_fraction,
                 "train_test_split": train_test_split,
@@ -797,6 +1631,11 @@ class Methods(Protocol):
                 "num_cpu": num_cpu,
                 "num_gpu": num_gpu,
                 "num_memory": num_memory,
+                "priority": priority,
+                "hold": hold,
+                "depends_on": depends_on,
+                "labels": labels,
+                "notes": notes,
             },
         )
 
@@ -807,6 +1646,180 @@ class Methods(Protocol):
     ) -> Outcome:
         """Stop an evaluation at once; its rows so far are discarded."""
         return self.send("StopEvaluationJob", {"id": id})
+
+    def start_export_job(
+        self,
+        *,
+        type: str,
+        adapter_id: str | None = None,
+        model_id: str | None = None,
+        destination: str | None = None,
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None,
+        registered_model: str | None = None,
+        num_cpu: int | None = None,
+        num_gpu: int | None = None,
+        num_memory: float | None = None,
+        priority: int | None = None,
+        hold: bool | None = None,
+        depends_on: list[str] | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
+    ) -> Outcome:
+        """Queue the export of an adapter or of a model, verified by reloading it. `type`: `adapter` (the adapter
+        alone), `merged` (adapter and base in one model, or a model as it is) or `registry` (the merged model
+        into MLflow's model registry). `destination` is a folder that is empty or not there: an absolute path
+        below one of `TUNEBUS_EXPORT_ROOTS`, or `artifact:exports/NAME`, which is chosen when not given.
+        """
+        return self.send(
+            "StartExportJob",
+            {
+                "adapter_id": adapter_id,
+                "model_id": model_id,
+                "type": type,
+                "destination": destination,
+                "dtype": dtype,
+                "registered_model": registered_model,
+                "num_cpu": num_cpu,
+                "num_gpu": num_gpu,
+                "num_memory": num_memory,
+                "priority": priority,
+                "hold": hold,
+                "depends_on": depends_on,
+                "labels": labels,
+                "notes": notes,
+            },
+        )
+
+    def stop_export_job(
+        self,
+        *,
+        id: str,
+        force: bool | None = None,
+    ) -> Outcome:
+        """Stop an export after its present step, or at once with `force`; nothing of it stands at its destination."""
+        return self.send("StopExportJob", {"id": id, "force": force})
+
+    def remove_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        delete_files: bool | None = None,
+    ) -> Outcome:
+        """Remove a fine-tuning that has ended. Refused `in_use` while the adapter it made is there. Its files stay
+        unless `delete_files` is set; the event says how many bytes they are. Sent again with `delete_files`, by
+        id, it deletes the files of a job that was removed before.
+        """
+        return self.send("RemoveFineTuningJob", {"id": id, "delete_files": delete_files})
+
+    def remove_evaluation_job(
+        self,
+        *,
+        id: str,
+        delete_files: bool | None = None,
+    ) -> Outcome:
+        """Remove an evaluation that has ended. Its files stay unless `delete_files` is set; the event says how
+        many bytes they are. Sent again with `delete_files`, by id, it deletes the files of a job that was
+        removed before.
+        """
+        return self.send("RemoveEvaluationJob", {"id": id, "delete_files": delete_files})
+
+    def remove_export_job(
+        self,
+        *,
+        id: str,
+        delete_files: bool | None = None,
+    ) -> Outcome:
+        """Remove an export that has ended. What it wrote to its destination stays. The files of its attempts stay
+        unless `delete_files` is set; the event says how many bytes they are.
+        """
+        return self.send("RemoveExportJob", {"id": id, "delete_files": delete_files})
+
+    def prioritize_job(
+        self,
+        *,
+        job_id: str,
+        priority: int,
+    ) -> Outcome:
+        """Change the priority of a job that waits: higher goes first, whatever came before."""
+        return self.send("PrioritizeJob", {"job_id": job_id, "priority": priority})
+
+    def hold_job(
+        self,
+        *,
+        job_id: str,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Keep a job that waits from being started, until `ReleaseJob`. `reason` is shown beside it."""
+        return self.send("HoldJob", {"job_id": job_id, "reason": reason})
+
+    def release_job(
+        self,
+        *,
+        job_id: str,
+    ) -> Outcome:
+        """Let a held job be started again. Refused `wrong_state` while a job it depends on has failed or was
+        stopped.
+        """
+        return self.send("ReleaseJob", {"job_id": job_id})
+
+    def move_job(
+        self,
+        *,
+        job_id: str,
+        to: Literal["up", "down", "top", "bottom"],
+    ) -> Outcome:
+        """Change the order among the jobs of the same kind and priority that wait."""
+        return self.send("MoveJob", {"job_id": job_id, "to": to})
+
+    def label_job(
+        self,
+        *,
+        job_id: str,
+        labels: list[str],
+    ) -> Outcome:
+        """Give a job these labels, in place of those it had; an empty list takes them away."""
+        return self.send("LabelJob", {"job_id": job_id, "labels": labels})
+
+    def note_job(
+        self,
+        *,
+        job_id: str,
+        notes: str,
+    ) -> Outcome:
+        """Write notes on a job, in place of those it had."""
+        return self.send("NoteJob", {"job_id": job_id, "notes": notes})
+
+    def set_job_dependencies(
+        self,
+        *,
+        job_id: str,
+        depends_on: list[str],
+    ) -> Outcome:
+        """Let a job that waits depend on these jobs, in place of those it depended on. It starts when all have
+        succeeded; one that fails or is stopped holds it.
+        """
+        return self.send("SetJobDependencies", {"job_id": job_id, "depends_on": depends_on})
+
+    def export_database(
+        self,
+        *,
+        projections: bool | None = None,
+    ) -> Outcome:
+        """Write every event into one JSON document, left in the file bucket for a day. `GetDatabaseExport` with
+        the outcome's id names the object.
+        """
+        return self.send("ExportDatabase", {"projections": projections})
+
+    def import_database(
+        self,
+        *,
+        upload: str,
+    ) -> Outcome:
+        """Take in a document that `ExportDatabase` wrote: the whole of it is checked before anything is written.
+        What is already there by id is skipped; `GetDatabaseImport` with the outcome's id says what became of
+        the rest.
+        """
+        return self.send("ImportDatabase", {"upload": upload})
 
     def report_attempt_running(
         self,
@@ -841,8 +1854,11 @@ class Methods(Protocol):
         manifest_sha256: str,
         loss: float | None = None,
         eval_loss: float | None = None,
+        best: bool | None = None,
     ) -> Outcome:
-        """A checkpoint is whole on disk: its manifest is written and hashes to `manifest_sha256`."""
+        """A checkpoint is whole on disk: its manifest is written and hashes to `manifest_sha256`. `best`: no
+        checkpoint of the job before it had a lower held-out loss.
+        """
         return self.send(
             "RecordCheckpoint",
             {
@@ -853,6 +1869,7 @@ class Methods(Protocol):
                 "manifest_sha256": manifest_sha256,
                 "loss": loss,
                 "eval_loss": eval_loss,
+                "best": best,
             },
         )
 
@@ -865,10 +1882,15 @@ class Methods(Protocol):
         step: int | None = None,
         result_uri: str | None = None,
         result_sha256: str | None = None,
+        result_type: Literal["adapter", "model"] | None = None,
+        early_stopping: str | None = None,
         metrics: dict[str, float | None] | None = None,
+        checked: Checked | dict[str, Any] | None = None,
+        registered_model: str | None = None,
     ) -> Outcome:
-        """The child ended well: it finished, or it stopped because it was asked to. `result_uri` is the adapter or
-        the rows' table.
+        """The child ended well: it finished, or it stopped because it was asked to. `result_uri` is the adapter,
+        the model or the rows' table. `early_stopping` says why the training ended before its last step, where
+        it did.
         """
         return self.send(
             "CompleteAttempt",
@@ -879,7 +1901,11 @@ class Methods(Protocol):
                 "step": step,
                 "result_uri": result_uri,
                 "result_sha256": result_sha256,
+                "result_type": result_type,
+                "early_stopping": early_stopping,
                 "metrics": metrics,
+                "checked": checked,
+                "registered_model": registered_model,
             },
         )
 
@@ -901,11 +1927,13 @@ class Methods(Protocol):
         message: str,
         detail: str | None = None,
         hint: str | None = None,
+        suggestion: dict[str, Any] | None = None,
         signal: int | None = None,
         exit_code: int | None = None,
     ) -> Outcome:
         """The child did not end well. `cause` decides whether the job is tried again; `detail` holds the last
-        lines of its stderr.
+        lines of its stderr. `suggestion` are fields of the command that started the job, changed so that the
+        same would most likely not happen again.
         """
         return self.send(
             "FailAttempt",
@@ -916,6 +1944,7 @@ class Methods(Protocol):
                 "message": message,
                 "detail": detail,
                 "hint": hint,
+                "suggestion": suggestion,
                 "signal": signal,
                 "exit_code": exit_code,
             },
@@ -926,41 +1955,51 @@ class Methods(Protocol):
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         type: str | None = None,
     ) -> Page:
         """Ask `ListDatasets`."""
-        return Page.model_validate(self.query("ListDatasets", {"limit": limit, "after": after, "type": type}))
+        return Page.model_validate(
+            self.query("ListDatasets", {"limit": limit, "after": after, "as_of": as_of, "type": type})
+        )
 
     def list_models(
         self,
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         type: str | None = None,
     ) -> Page:
         """Ask `ListModels`."""
-        return Page.model_validate(self.query("ListModels", {"limit": limit, "after": after, "type": type}))
+        return Page.model_validate(
+            self.query("ListModels", {"limit": limit, "after": after, "as_of": as_of, "type": type})
+        )
 
     def list_adapters(
         self,
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         model_id: str | None = None,
     ) -> Page:
         """Ask `ListAdapters`."""
-        return Page.model_validate(self.query("ListAdapters", {"limit": limit, "after": after, "model_id": model_id}))
+        return Page.model_validate(
+            self.query("ListAdapters", {"limit": limit, "after": after, "as_of": as_of, "model_id": model_id})
+        )
 
     def list_prompts(
         self,
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         dataset_id: str | None = None,
     ) -> Page:
         """Ask `ListPrompts`."""
         return Page.model_validate(
-            self.query("ListPrompts", {"limit": limit, "after": after, "dataset_id": dataset_id})
+            self.query("ListPrompts", {"limit": limit, "after": after, "as_of": as_of, "dataset_id": dataset_id})
         )
 
     def list_configs(
@@ -968,12 +2007,24 @@ class Methods(Protocol):
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         type: str | None = None,
         model_family: str | None = None,
+        model_id: str | None = None,
     ) -> Page:
         """Ask `ListConfigs`."""
         return Page.model_validate(
-            self.query("ListConfigs", {"limit": limit, "after": after, "type": type, "model_family": model_family})
+            self.query(
+                "ListConfigs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "type": type,
+                    "model_family": model_family,
+                    "model_id": model_id,
+                },
+            )
         )
 
     def list_fine_tuning_jobs(
@@ -981,79 +2032,209 @@ class Methods(Protocol):
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         state: str | None = None,
+        label: str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest", "queue"] | None = None,
     ) -> Page:
         """Ask `ListFineTuningJobs`."""
-        return Page.model_validate(self.query("ListFineTuningJobs", {"limit": limit, "after": after, "state": state}))
+        return Page.model_validate(
+            self.query(
+                "ListFineTuningJobs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "state": state,
+                    "label": label,
+                    "search": search,
+                    "order": order,
+                },
+            )
+        )
 
     def list_evaluation_jobs(
         self,
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         state: str | None = None,
+        label: str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest", "queue"] | None = None,
         parent_id: str | None = None,
     ) -> Page:
         """Ask `ListEvaluationJobs`."""
         return Page.model_validate(
-            self.query("ListEvaluationJobs", {"limit": limit, "after": after, "state": state, "parent_id": parent_id})
+            self.query(
+                "ListEvaluationJobs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "state": state,
+                    "label": label,
+                    "search": search,
+                    "order": order,
+                    "parent_id": parent_id,
+                },
+            )
+        )
+
+    def list_export_jobs(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        as_of: int | str | None = None,
+        state: str | None = None,
+        label: str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest", "queue"] | None = None,
+        adapter_id: str | None = None,
+        model_id: str | None = None,
+    ) -> Page:
+        """Ask `ListExportJobs`."""
+        return Page.model_validate(
+            self.query(
+                "ListExportJobs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "state": state,
+                    "label": label,
+                    "search": search,
+                    "order": order,
+                    "adapter_id": adapter_id,
+                    "model_id": model_id,
+                },
+            )
         )
 
     def get_dataset(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetDataset`."""
-        return self.query("GetDataset", {"id": id})
+        return self.query("GetDataset", {"id": id, "as_of": as_of})
 
     def get_model(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetModel`."""
-        return self.query("GetModel", {"id": id})
+        return self.query("GetModel", {"id": id, "as_of": as_of})
 
     def get_adapter(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetAdapter`."""
-        return self.query("GetAdapter", {"id": id})
+        return self.query("GetAdapter", {"id": id, "as_of": as_of})
 
     def get_prompt(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetPrompt`."""
-        return self.query("GetPrompt", {"id": id})
+        return self.query("GetPrompt", {"id": id, "as_of": as_of})
 
     def get_config(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetConfig`."""
-        return self.query("GetConfig", {"id": id})
+        return self.query("GetConfig", {"id": id, "as_of": as_of})
+
+    def generate_prompt(
+        self,
+        *,
+        dataset_id: str,
+        output_column: str | None = None,
+    ) -> dict[str, Any]:
+        """Templates made from the names of a dataset's columns, ready for `AddPrompt`. The answer is the column
+        whose name ranks first among the usual ones (answer, response, output, label, target, …), else the last,
+        unless `output_column` names it; the other columns are inputs in order.
+        """
+        return self.query("GeneratePrompt", {"dataset_id": dataset_id, "output_column": output_column})
+
+    def render_prompt(
+        self,
+        *,
+        prompt_id: str | None = None,
+        dataset_id: str | None = None,
+        prompt_template: str | None = None,
+        input_template: str | None = None,
+        completion_template: str | None = None,
+        model_id: str | None = None,
+        seed: int | None = None,
+    ) -> dict[str, Any]:
+        """A random row of a dataset as a prompt shows it: input, prompt and completion; the same `seed` takes the
+        same row. Through the prompt `prompt_id`, or templates given here, or generated ones where there are
+        none. With `model_id` also as that model's chat template writes it.
+        """
+        return self.query(
+            "RenderPrompt",
+            {
+                "prompt_id": prompt_id,
+                "dataset_id": dataset_id,
+                "prompt_template": prompt_template,
+                "input_template": input_template,
+                "completion_template": completion_template,
+                "model_id": model_id,
+                "seed": seed,
+            },
+        )
+
+    def get_dataset_split_by_adapter(
+        self,
+        *,
+        adapter_id: str,
+    ) -> dict[str, Any]:
+        """The fraction and the split that an adapter's job was trained with, so that others score the same rows;
+        the defaults (`source`: default) for an adapter that no job of this studio made.
+        """
+        return self.query("GetDatasetSplitByAdapter", {"adapter_id": adapter_id})
 
     def get_fine_tuning_job(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetFineTuningJob`."""
-        return self.query("GetFineTuningJob", {"id": id})
+        return self.query("GetFineTuningJob", {"id": id, "as_of": as_of})
 
     def get_evaluation_job(
         self,
         *,
         id: str,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
         """Ask `GetEvaluationJob`."""
-        return self.query("GetEvaluationJob", {"id": id})
+        return self.query("GetEvaluationJob", {"id": id, "as_of": as_of})
+
+    def get_export_job(
+        self,
+        *,
+        id: str,
+        as_of: int | str | None = None,
+    ) -> dict[str, Any]:
+        """Ask `GetExportJob`."""
+        return self.query("GetExportJob", {"id": id, "as_of": as_of})
 
     def preview_dataset(
         self,
@@ -1061,9 +2242,25 @@ class Methods(Protocol):
         id: str,
         limit: int | None = None,
         prompt_id: str | None = None,
+        model_id: str | None = None,
+        text_format: Literal["chat", "plain"] | None = None,
+        max_length: int | None = None,
     ) -> dict[str, Any]:
-        """The first rows with per-column null and length statistics; rendered through a prompt where one is named."""
-        return self.query("PreviewDataset", {"id": id, "limit": limit, "prompt_id": prompt_id})
+        """The first rows, as they are and as they are trained on: through a prompt where one is named, else as
+        their format says. With a model, also its tokens with the part that carries loss, and how many tokens
+        rows have.
+        """
+        return self.query(
+            "PreviewDataset",
+            {
+                "id": id,
+                "limit": limit,
+                "prompt_id": prompt_id,
+                "model_id": model_id,
+                "text_format": text_format,
+                "max_length": max_length,
+            },
+        )
 
     def get_metrics(
         self,
@@ -1088,21 +2285,94 @@ class Methods(Protocol):
         """The text of an attempt's output from a byte offset on; the newest attempt when none is named."""
         return self.query("GetLog", {"job_id": job_id, "attempt": attempt, "offset": offset, "limit": limit})
 
+    def get_samples(
+        self,
+        *,
+        job_id: str,
+        since_step: int | None = None,
+    ) -> dict[str, Any]:
+        """What a fine-tuning's model answered to a few held-out rows at each evaluation, beside the base model's
+        answers.
+        """
+        return self.query("GetSamples", {"job_id": job_id, "since_step": since_step})
+
     def get_evaluation_rows(
         self,
         *,
         job_id: str,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
+        order: Literal["original", "best", "worst", "random"] | None = None,
+        metric: str | None = None,
+        seed: int | None = None,
     ) -> Page:
         """The scored rows of an evaluation: question, reference, answer and each row's metrics."""
-        return Page.model_validate(self.query("GetEvaluationRows", {"limit": limit, "after": after, "job_id": job_id}))
+        return Page.model_validate(
+            self.query(
+                "GetEvaluationRows",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "order": order,
+                    "metric": metric,
+                    "seed": seed,
+                    "job_id": job_id,
+                },
+            )
+        )
+
+    def compare_evaluations(
+        self,
+        *,
+        parent_id: str,
+        limit: int | None = None,
+        after: str | None = None,
+        as_of: int | str | None = None,
+        order: Literal["original", "best", "worst", "random"] | None = None,
+        metric: str | None = None,
+        seed: int | None = None,
+        job_id: str | None = None,
+    ) -> dict[str, Any]:
+        """The evaluations of one parent side by side: each metric with its differences to the first combination
+        and the best marked, and the same rows with everyone's answers. `job_id` is the one whose rows make the
+        order; the last when not given.
+        """
+        return self.query(
+            "CompareEvaluations",
+            {
+                "limit": limit,
+                "after": after,
+                "as_of": as_of,
+                "order": order,
+                "metric": metric,
+                "seed": seed,
+                "parent_id": parent_id,
+                "job_id": job_id,
+            },
+        )
+
+    def export_evaluations(
+        self,
+        *,
+        parent_id: str,
+        part: Literal["metrics", "rows"] | None = None,
+        format: Literal["csv", "json"] | None = None,
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """A comparison as the text of a file, in pieces: ask again with `next` as `after` until there is none, and
+        join them. `part`: every metric of every combination, or every row with everyone's answers and figures.
+        In CSV a cell that a spreadsheet would take for a formula begins with an apostrophe.
+        """
+        return self.query("ExportEvaluations", {"parent_id": parent_id, "part": part, "format": format, "after": after})
 
     def list_events(
         self,
         *,
         limit: int | None = None,
         after: str | None = None,
+        as_of: int | str | None = None,
         from_position: int | None = None,
         aggregate: str | None = None,
         entity_id: str | None = None,
@@ -1115,6 +2385,7 @@ class Methods(Protocol):
                 {
                     "limit": limit,
                     "after": after,
+                    "as_of": as_of,
                     "from": from_position,
                     "aggregate": aggregate,
                     "entity_id": entity_id,
@@ -1130,6 +2401,59 @@ class Methods(Protocol):
     ) -> Outcome:
         """The outcome kept for a command id; `not_found` when the registry has not handled it yet."""
         return Outcome.model_validate(self.query("GetCommandOutcome", {"command_id": command_id}))
+
+    def get_command_progress(
+        self,
+        *,
+        command_id: str,
+    ) -> dict[str, Any]:
+        """How far a command that takes long has come before it is decided. `phase` is null while nothing is known
+        of it: not begun yet, or over.
+        """
+        return self.query("GetCommandProgress", {"command_id": command_id})
+
+    def list_changes(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        from_moment: int | str | None = None,
+        to_moment: int | str | None = None,
+        aggregate: str | None = None,
+        entity_id: str | None = None,
+    ) -> Page:
+        """What differs between the state after one moment and the state after a later one, entity by entity and
+        field by field. A moment is a position or a time; without `to` it is now.
+        """
+        return Page.model_validate(
+            self.query(
+                "ListChanges",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "from": from_moment,
+                    "to": to_moment,
+                    "aggregate": aggregate,
+                    "entity_id": entity_id,
+                },
+            )
+        )
+
+    def get_database_export(
+        self,
+        *,
+        id: str,
+    ) -> dict[str, Any]:
+        """Where an export's document lies and what it holds."""
+        return self.query("GetDatabaseExport", {"id": id})
+
+    def get_database_import(
+        self,
+        *,
+        id: str,
+    ) -> dict[str, Any]:
+        """What an import took in, what it found there already, and what it left out and why."""
+        return self.query("GetDatabaseImport", {"id": id})
 
     def list_dead_letters(
         self,
@@ -1147,6 +2471,18 @@ class Methods(Protocol):
     ) -> dict[str, Any]:
         """Ask `GetDeadLetter`."""
         return self.query("GetDeadLetter", {"id": id})
+
+    def list_queue(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        kind: Literal["fine_tuning_job", "evaluation_job", "export_job"] | None = None,
+    ) -> Page:
+        """The jobs that have not ended, of every kind: those that run, then those that wait, as they are given
+        out, then those held. `queue_position` counts from 1, `waiting_reason` says why a job does not run yet.
+        """
+        return Page.model_validate(self.query("ListQueue", {"limit": limit, "after": after, "kind": kind}))
 
     def list_workers(
         self,

@@ -66,6 +66,10 @@ class TrainingArguments(Settings):
     save_steps: Count | None = None
     logging_steps: Count = 1
     save_total_limit: Count = 2
+    load_best_model_at_end: bool = False
+    early_stopping_patience: Count | None = None
+    early_stopping_threshold: Annotated[Finite, Field(ge=0)] = 0.0
+    eval_samples: Annotated[int, Field(ge=0, le=16, strict=True)] = 3
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
 
 
@@ -77,6 +81,7 @@ class GenerationSettings(Settings):
     top_p: Share = 1.0
     top_k: Annotated[int, Field(ge=0)] = 0
     repetition_penalty: Positive = 1.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
 
 
 class QuantizationSettings(Settings):
@@ -109,17 +114,40 @@ class PromptTemplates(BaseModel):
 
 
 TextFormat = Literal["chat", "plain"]
-DataFormat = Literal["prompt", "messages", "prompt_completion"]
+DataFormat = Literal["prompt", "messages", "prompt_completion", "alpaca", "sharegpt", "preference", "text"]
+"""How rows become training text; `prompt` are plain columns, which need templates."""
+FileType = Literal["csv", "tsv", "json", "jsonl", "parquet"]
+
+
+class DatasetFile(BaseModel):
+    """One of the files of a dataset that has several; `path` is relative to the dataset's location."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    type: FileType
+    split: str
+    rows: int
+    bytes: int
+    sha256: str
 
 
 class DatasetSource(BaseModel):
-    """Where a dataset's rows are and how they are sampled and split; shared by training and evaluation."""
+    """Where a dataset's rows are, how they are read, sampled and split; shared by training, evaluation and preview.
+
+    `format` is how rows become text here, `row_format` what the dataset was recognised as: with `skip_broken`, rows
+    that do not fit it are left out.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     dataset_id: str
     location: str
-    type: Literal["csv", "json", "jsonl"]
+    type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder"]
+    files: list[DatasetFile] = Field(default_factory=list)
+    column_mapping: dict[str, str] = Field(default_factory=dict)
+    skip_broken: bool = False
+    row_format: DataFormat | None = None
     sha256: str
     features: list[str]
     format: DataFormat
@@ -141,24 +169,41 @@ class ModelSource(BaseModel):
     architecture: str | None = None
 
 
+class UserScript(BaseModel):
+    """A training script of the operator's folder: `name` is its path in there, `config` what it is given."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    sha256: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+Method = Literal["lora", "full"]
+
+
 class FineTuningRecipe(BaseModel):
     """A fine-tuning as resolved by the registry: nothing left to default.
-    `sources` says where each setting came from.
+    `sources` says where each setting came from, `reasons` why a default is what it is where that is not plain.
+
+    `lora` is None for the method `full`. `user_script` runs in place of the method's own training.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    method: Literal["lora"] = "lora"
+    method: Method = "lora"
     model: ModelSource
     dataset: DatasetSource
     training_arguments: TrainingArguments
-    lora: LoraSettings
+    lora: LoraSettings | None = Field(default_factory=LoraSettings)
     text_format: TextFormat | None = None
     adapter_name: str
     num_cpu: int | None = None
     num_gpu: int = 0
     num_memory_gb: float | None = None
+    user_script: UserScript | None = None
     sources: dict[str, Literal["default", "config", "command"]] = Field(default_factory=dict)
+    reasons: dict[str, str] = Field(default_factory=dict)
 
 
 class AdapterSource(BaseModel):
@@ -171,15 +216,42 @@ class AdapterSource(BaseModel):
     sha256: str
 
 
+class RecordedSplit(BaseModel):
+    """How a training sampled and split a dataset: which rows it has seen follows from it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset_fraction: float
+    train_test_split: float
+    split_seed: int
+
+
+class ChatMessage(Settings):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: Annotated[str, Field(max_length=20_000)]
+
+
+TypedPrompt = Annotated[str, Field(min_length=1, max_length=20_000)] | Annotated[
+    list[ChatMessage], Field(min_length=1, max_length=100)
+]
+
+
 class EvaluationRecipe(BaseModel):
-    """An evaluation of one base model, with or without one adapter, on the held-out rows of a dataset."""
+    """An evaluation of one base model, with or without one adapter, on the held-out rows of a dataset, or on typed
+    `prompts`. Rows that a training by one of the splits `unseen_by` has seen are left out.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     model: ModelSource
     adapter: AdapterSource | None = None
-    dataset: DatasetSource
+    dataset: DatasetSource | None = None
+    prompts: list[TypedPrompt] | None = None
     generation: GenerationSettings
+    selected_features: list[str] = Field(default_factory=list)
+    unseen_by: list[RecordedSplit] = Field(default_factory=list)
     max_rows: int | None = None
     text_format: TextFormat | None = None
     batch_size: int = 16
@@ -188,6 +260,70 @@ class EvaluationRecipe(BaseModel):
     num_cpu: int | None = None
     num_gpu: int = 0
     num_memory_gb: float | None = None
+
+
+ExportType = Literal["adapter", "merged", "registry"]
+EXPORT_TYPES = ("adapter", "merged", "registry")
+
+
+class Place(BaseModel):
+    """A folder: an absolute path, or an `artifact:` URI before it is resolved."""
+
+    model_config = ConfigDict(frozen=True)
+
+    location: str
+
+
+class ModelCard(BaseModel):
+    """What an export says of itself in its README: where it comes from, and how good it was found to be."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    base_model: str
+    base_sha256: str
+    adapter: str | None = None
+    adapter_sha256: str | None = None
+    fine_tuning_job_id: str | None = None
+    dataset: str | None = None
+    training: dict[str, Any] | None = Field(default=None, description="the FineTuningRecipe")
+    training_metrics: dict[str, float | None] = Field(default_factory=dict)
+    evaluation_job_id: str | None = None
+    evaluation_metrics: dict[str, float | None] = Field(default_factory=dict)
+
+
+class ExportRecipe(BaseModel):
+    """An export of one adapter with its base model, or of one model. Answers to held-out rows of the dataset
+    `questions`, or to shipped questions where it is not there, are compared before and after.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    type: ExportType
+    model: ModelSource
+    adapter: AdapterSource | None = None
+    questions: DatasetSource | None = None
+    text_format: TextFormat | None = None
+    destination: Place | None = Field(default=None, description="none for the registry")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    registered_model: str | None = None
+    card: ModelCard
+    num_cpu: int | None = None
+    num_gpu: int = 0
+    num_memory_gb: float | None = None
+
+
+class Checked(BaseModel):
+    """What reloading an export showed: of `prompts` greedy answers `equal` are as before; `max_difference` is the
+    largest between two logits on the way.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    prompts: Annotated[int, Field(ge=0)]
+    equal: Annotated[int, Field(ge=0)]
+    max_difference: Finite | None = None
+    dtype: str | None = None
 
 
 class Checkpoint(BaseModel):
@@ -206,7 +342,7 @@ class Checkpoint(BaseModel):
 class ChildJob(BaseModel):
     """`job.json`: everything the child process needs, with absolute paths. Runnable by hand, with no bus."""
 
-    kind: Literal["fine_tuning_job", "evaluation_job"]
+    kind: Literal["fine_tuning_job", "evaluation_job", "export_job"]
     job_id: str
     attempt: int
     attempt_folder: str
@@ -214,3 +350,5 @@ class ChildJob(BaseModel):
     resume_from: str | None = None
     resume_manifest_sha256: str | None = None
     threads: int = 1
+    script: str | None = Field(default=None, description="absolute path of the attempt's copy of the user's script")
+    script_folder: str | None = Field(default=None, description="where the script came from, for what it imports")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from tunebus.contracts.events import RecordedEvent
+from tunebus.projections import removal
 from tunebus.projections.changes import Change, Insert
 from tunebus.projections.tables import datasets, name_key
 
@@ -34,8 +37,26 @@ def _added(event: RecordedEvent) -> list[Change]:
         "bytes": data["bytes"],
         "sha256": data["sha256"],
         "warnings": data.get("warnings", []),
+        "column_mapping": data.get("column_mapping", {}),
+        "skip_broken": data.get("skip_broken", False),
+        "skipped": data.get("skipped", 0),
+        "splits": _splits(data.get("files", [])),
+        "files": data.get("files", []),
+        "statistics": data.get("statistics"),
     }
     return [Insert(datasets, row)]
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {"DatasetAdded": _added}
+def _splits(files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The rows of each of the dataset's own splits."""
+    rows: dict[str, int] = {}
+    for file in files:
+        rows[file["split"]] = rows.get(file["split"], 0) + file["rows"]
+    return rows
+
+
+_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+    "DatasetAdded": _added,
+    "DatasetRenamed": partial(removal.rename, datasets),
+    "DatasetRemoved": partial(removal.remove, datasets),
+}

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from tunebus.contracts import subjects
 from tunebus.contracts.events.event import Event
+from tunebus.contracts.recipes import DatasetFile
+
+
+class ColumnStatistics(BaseModel):
+    """A column's figures; lengths in characters of its values as text, `nulls` are rows without a value."""
+
+    name: str
+    nulls: int
+    min_length: int | None = None
+    mean_length: float | None = None
+    max_length: int | None = None
+
+
+class DatasetStatistics(BaseModel):
+    """Figures of all rows, and nothing that any row says. `overlaps` counts rows of a held-out split that are training
+    rows as well; `duplicate_rows` those that an earlier row of the same split equals.
+    """
+
+    columns: list[ColumnStatistics] = Field(default_factory=list)
+    duplicate_rows: int = 0
+    empty_answers: int | None = None
+    overlaps: dict[str, int] = Field(default_factory=dict)
 
 
 class DatasetAdded(Event):
@@ -14,9 +36,28 @@ class DatasetAdded(Event):
     type: str
     description: str = ""
     location: str
-    format: str = Field(description="prompt (needs a prompt), messages or prompt_completion")
+    format: str = Field(description="how rows become text; plain columns (prompt) need a prompt")
     features: list[str]
     rows: int
     bytes: int
     sha256: str
     warnings: list[str] = Field(default_factory=list)
+    column_mapping: dict[str, str] = Field(default_factory=dict, description="standard name -> column of the file")
+    skip_broken: bool = False
+    skipped: int = Field(default=0, description="broken rows that were left out")
+    files: list[DatasetFile] = Field(default_factory=list, description="where it is a folder: files and their splits")
+    statistics: DatasetStatistics | None = None
+
+
+class DatasetRenamed(Event):
+    aggregates = (subjects.DATASET,)
+
+    name: str
+
+
+class DatasetRemoved(Event):
+    """`name` is what it was called last, for those who still refer to it."""
+
+    aggregates = (subjects.DATASET,)
+
+    name: str

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from tunebus.contracts.commands import AddDataset
-from tunebus.contracts.events import DatasetAdded
+from tunebus.contracts.commands import AddDataset, RemoveDataset, RenameDataset
+from tunebus.contracts.events import DatasetAdded, DatasetRemoved, DatasetRenamed, DatasetStatistics
 from tunebus.contracts.identifiers import new_id
+from tunebus.contracts.recipes import DatasetFile
 from tunebus.contracts.subjects import DATASET
 from tunebus.services.platform.decisions import Accepted, Decision, Rejected
-from tunebus.services.registry.decision import happened, name_problem
+from tunebus.services.registry import prompt, users
+from tunebus.services.registry.decision import happened, missing, name_problem
 from tunebus.services.registry.known import Known
+from tunebus.services.registry.renaming import rename as renamed
 from tunebus.services.registry.wanted import Wanted
 
 
 @dataclass(frozen=True)
-class DatasetFile:
-    """What the prepare step found: where the file is kept as a location, and what it holds."""
+class PreparedDataset:
+    """What the prepare step found: where the rows are kept as a location, and what they hold."""
 
     location: str
     type: str
@@ -26,13 +30,16 @@ class DatasetFile:
     bytes: int
     sha256: str
     warnings: list[str] = field(default_factory=list)
+    skipped: int = 0
+    files: list[dict[str, Any]] = field(default_factory=list)
+    statistics: dict[str, Any] | None = None
 
 
 def refer_add(wanted: Wanted, _facts: object, command: AddDataset) -> None:
     wanted.datasets.add(command.name)
 
 
-def add(known: Known, facts: DatasetFile, command: AddDataset) -> Decision:
+def add(known: Known, facts: PreparedDataset, command: AddDataset) -> Decision:
     problem = name_problem("dataset", command.name, taken=known.datasets.named(command.name) is not None)
     if problem:
         return Rejected(problem)
@@ -48,5 +55,36 @@ def add(known: Known, facts: DatasetFile, command: AddDataset) -> Decision:
         bytes=facts.bytes,
         sha256=facts.sha256,
         warnings=facts.warnings,
+        column_mapping=dict(command.column_mapping),
+        skip_broken=command.skip_broken,
+        skipped=facts.skipped,
+        files=[DatasetFile.model_validate(file) for file in facts.files],
+        statistics=DatasetStatistics.model_validate(facts.statistics) if facts.statistics else None,
     )
     return Accepted((happened(DATASET, dataset_id, event),), id=dataset_id)
+
+
+def refer_rename(wanted: Wanted, _facts: object, command: RenameDataset) -> None:
+    wanted.datasets.update((command.id, command.name))
+
+
+def rename(known: Known, _facts: None, command: RenameDataset) -> Decision:
+    return renamed(DATASET, known.datasets, command, DatasetRenamed)
+
+
+def refer_remove(wanted: Wanted, _facts: object, command: RemoveDataset) -> None:
+    wanted.datasets.add(command.id)
+    wanted.with_datasets_prompts = True
+    wanted.leaves(DATASET, command.id)
+
+
+def remove(known: Known, _facts: None, command: RemoveDataset) -> Decision:
+    """With `cascade` its prompts go first, unless something uses one of them."""
+    dataset = known.datasets.get(command.id)
+    if dataset is None:
+        return Rejected(missing("dataset", command.id, "id"))
+    if found := users.of_dataset(known, dataset, cascade=command.cascade):
+        prompts = "; cascade removes its prompts with it" if not command.cascade else ""
+        return users.in_use(f"dataset {dataset.name!r}", found, f"remove these or let the jobs end first{prompts}")
+    events = [prompt.removed(its) for its in known.prompts_of.get(dataset.id, {}).values()]
+    return Accepted((*events, happened(DATASET, dataset.id, DatasetRemoved(name=dataset.name))), id=dataset.id)

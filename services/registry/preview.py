@@ -1,84 +1,45 @@
-"""What a dataset looks like: its first rows, what its columns hold, and rows rendered through a prompt.
+"""What a dataset looks like: its first rows, as they are and as they are trained on.
 
-Runs in a prepare child. Long values are cut, for an answer must fit a message of the bus.
+Runs in a prepare child and reads those rows alone. Long values are cut, for an answer must fit a message of the bus.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import closing
+from itertools import islice
 from typing import Any
 
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import TunebusError
-from tunebus.contracts.recipes import PromptTemplates
-from tunebus.services.platform.rows import reading, templates
+from tunebus.contracts.recipes import DatasetSource, PromptTemplates
+from tunebus.services.platform.rows import formats, templates
+from tunebus.services.platform.rows.formats import Pair
+from tunebus.services.platform.rows.reading import text_of
+from tunebus.services.platform.rows.source import rows_of
 from tunebus.services.registry import prompt_generation
 
 MAX_VALUE_CHARACTERS = 4000
-MAX_ANSWER_BYTES = 600_000
+MAX_ANSWER_BYTES = 500_000
 
 
-@dataclass
-class _Column:
-    """Counts of one column while the rows go by; lengths in characters of the values as text."""
-
-    present: int = 0
-    nulls: int = 0
-    shortest: int | None = None
-    longest: int = 0
-    characters: int = 0
-
-    def see(self, value: object) -> None:
-        self.present += 1
-        if value is None or value == "":
-            self.nulls += 1
-            return
-        length = len(reading.text_of(value))
-        self.shortest = length if self.shortest is None else min(self.shortest, length)
-        self.longest = max(self.longest, length)
-        self.characters += length
-
-    def document(self, name: str, rows: int) -> dict[str, Any]:
-        """A column that a row lacks counts as null in it."""
-        filled = self.present - self.nulls
-        return {
-            "name": name,
-            "nulls": rows - filled,
-            "min_length": self.shortest,
-            "max_length": self.longest if filled else None,
-            "mean_length": round(self.characters / filled, 1) if filled else None,
-        }
-
-
-def preview(
-    path: Path, kind: str, features: Sequence[str], *, limit: int, prompt: PromptTemplates | None
-) -> dict[str, Any]:
-    """Reads the whole file. `rendered` holds the same rows as the prompt (a given or a generated one) shows them."""
-    columns = {name: _Column() for name in features}
-    first: list[dict[str, Any]] = []
-    rows = 0
-    for row in reading.read_rows(path, kind):
-        rows += 1
-        for name, value in row.items():
-            columns.setdefault(name, _Column()).see(value)
-        if len(first) < limit:
-            first.append(row)
+def preview(source: DatasetSource, *, limit: int) -> dict[str, Any]:
+    """`rendered` holds the same rows as text: through the source's prompt, a generated one, or as their format says."""
+    with closing(rows_of(source)) as rows:
+        first = list(islice(rows, limit))
+    prompt = source.prompt
     generated = None
-    if prompt is None:
+    if prompt is None and source.format == "prompt":
         try:
-            prompt = generated = prompt_generation.generate(features)
+            prompt = generated = prompt_generation.generate(source.features)
         except TunebusError:
             generated = None
-    rows_shown = [{name: _cut(value) for name, value in row.items()} for row in first]
-    rendered = _rendered(first, features, prompt) if prompt else []
-    room = _that_fit(rows_shown, rendered)
+    shown = [{name: _cut(value) for name, value in row.items()} for row in first]
+    rendered = _through(first, source.features, prompt) if prompt else _as_format(first, source)
+    room = _that_fit(shown, rendered)
     return {
-        "features": list(features),
-        "rows": rows_shown[:room],
-        "row_count": rows,
-        "columns": [column.document(name, rows) for name, column in columns.items()],
+        "features": source.features,
+        "rows": shown[:room],
         "generated_prompt": generated.model_dump() if generated else None,
         "rendered": rendered[:room],
     }
@@ -94,7 +55,7 @@ def _that_fit(rows: Sequence[object], rendered: Sequence[object]) -> int:
     return len(rows)
 
 
-def _rendered(
+def _through(
     rows: Sequence[Mapping[str, Any]], features: Sequence[str], prompt: PromptTemplates
 ) -> list[dict[str, str]]:
     renderer = templates.Renderer(prompt, features)
@@ -102,13 +63,29 @@ def _rendered(
     shown = []
     for row in rows:
         text = renderer.render(row)
-        part = "".join(p if isinstance(p, str) else reading.text_of(row.get(p.name)) for p in inputs)
+        part = "".join(p if isinstance(p, str) else text_of(row.get(p.name)) for p in inputs)
         shown.append({"prompt": _cut(text.prompt), "input": _cut(part), "completion": _cut(text.completion)})
     return shown
 
 
+def _as_format(rows: Sequence[Mapping[str, Any]], source: DatasetSource) -> list[dict[str, str]]:
+    if source.format == "prompt":
+        return []
+    shown = []
+    for row in rows:
+        example = formats.converted(row, source.format)
+        if isinstance(example, Pair):
+            prompt, completion = example.prompt, example.completion
+        else:
+            last = max(number for number, turn in enumerate(example) if turn["role"] == "assistant")
+            prompt = "".join(f"{turn['role']}: {turn['content']}\n" for turn in example[:last])
+            completion = example[last]["content"]
+        shown.append({"prompt": _cut(prompt), "input": _cut(prompt), "completion": _cut(completion)})
+    return shown
+
+
 def _cut(value: Any) -> Any:
-    text = reading.text_of(value)
+    text = text_of(value)
     if len(text) <= MAX_VALUE_CHARACTERS:
         return value
     return text[:MAX_VALUE_CHARACTERS] + f"… ({len(text) - MAX_VALUE_CHARACTERS} more characters)"

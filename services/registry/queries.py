@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,7 +22,7 @@ from tunebus.projections.tables import ENDED_STATES
 from tunebus.services.platform import database
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.upcasters import UPCASTERS
-from tunebus.services.registry import prompt_generation
+from tunebus.services.registry import comparison, evaluation_rows, prompt_generation
 from tunebus.services.registry.children import PreparePool
 from tunebus.services.registry.progress import Progress
 
@@ -63,6 +61,8 @@ class QueryAnswers:
             ask.RenderPrompt: self._render_prompt,
             ask.GetCommandProgress: self._command_progress,
             ask.GetEvaluationRows: self._evaluation_rows,
+            ask.CompareEvaluations: self._compare_evaluations,
+            ask.ExportEvaluations: self._export_evaluations,
             ask.GetLog: self._log,
         }
 
@@ -219,8 +219,34 @@ class QueryAnswers:
         if row["result_uri"] is None:
             return {"items": [], "next": None}
         path = self._home.resolve(row["result_uri"])
-        page: Document = await self._in_reader(partial(_rows, path, _offset(query.after), query.limit))
+        page: Document = await self._in_reader(partial(evaluation_rows.page, path, query))
         return page
+
+    async def _compare_evaluations(self, query: ask.CompareEvaluations) -> Document:
+        found: Document = await self._in_reader(
+            lambda: comparison.compare(query, self._siblings(query.parent_id), self._home.resolve)
+        )
+        return found
+
+    async def _export_evaluations(self, query: ask.ExportEvaluations) -> Document:
+        found: Document = await self._in_reader(
+            lambda: comparison.as_text(query, self._siblings(query.parent_id), self._home.resolve)
+        )
+        return found
+
+    def _siblings(self, parent_id: str) -> list[Document]:
+        """The evaluations of a parent; of one evaluation's id, all that were started with it."""
+        with database.read(self._reads) as connection:
+
+            def children(of: str) -> list[Document]:
+                page = queries.answer(ask.ListEvaluationJobs(parent_id=of, limit=1000), connection)
+                items: list[Document] = page["items"]
+                return items
+
+            found = children(parent_id)
+            if not found:
+                found = children(queries.find(connection, EVALUATION_JOB, parent_id, param="parent_id")["parent_id"])
+            return found
 
     async def _log(self, query: ask.GetLog) -> Document:
         """From the telemetry; from the attempt's own file where that has not arrived, or cannot be read."""
@@ -263,34 +289,3 @@ class QueryAnswers:
 
     async def _in_reader(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
-
-
-def _offset(after: str | None) -> int:
-    if after is None:
-        return 0
-    if not after.isdigit() or len(after) > 18:
-        raise fail(
-            Code.INVALID, f"{after[:40]!r} is no cursor", param="after", hint="use the `next` of the page before"
-        )
-    return int(after)
-
-
-def _rows(path: Path, offset: int, limit: int) -> Document:
-    """Up to `limit` lines from a byte offset on; `next` is the offset that follows, null at the end."""
-    items: list[Any] = []
-    size = 0
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            while len(items) < limit and (line := file.readline(ANSWER_BYTES + 1)):
-                size += len(line)
-                if size > ANSWER_BYTES and items:
-                    break
-                items.append(json.loads(line))
-                offset += len(line)
-            more = bool(file.read(1)) or size > ANSWER_BYTES
-    except (OSError, ValueError):
-        raise fail(
-            Code.UNAVAILABLE, "the evaluation's rows cannot be read", hint="is the artifact root where it was?"
-        ) from None
-    return {"items": items, "next": str(offset) if more else None}

@@ -21,6 +21,9 @@ from tunebus.contracts.recipes import (
     TextFormat,
 )
 from tunebus.services.platform.rows import templates
+from tunebus.services.platform.rows.folders import split_rows
+from tunebus.services.platform.rows.formats import CHATS
+from tunebus.services.platform.rows.split import TRAIN
 from tunebus.services.registry import prompt_generation
 from tunebus.services.registry.config_body import settings_problems
 from tunebus.services.registry.decision import missing
@@ -92,13 +95,31 @@ def choose_prompt(
         )
         problems.append(Problem(code=Code.INVALID, message=message, param=param, hint=wrong[0].hint))
         return None
-    if dataset.format in ("messages", "prompt_completion"):
+    if dataset.format != "prompt":
         return PromptChoice(dataset.format)
     try:
         return PromptChoice("prompt", prompt_generation.generate(dataset.features))
     except TunebusError as error:
         problems.append(error.problem)
         return None
+
+
+def untrainable(dataset: Dataset, choice: PromptChoice) -> list[Problem]:
+    """Why nothing can be trained on a dataset's rows as they are meant to be read; empty when something can."""
+    if choice.format == "preference":
+        return [
+            Problem(
+                code=Code.NOT_SUPPORTED,
+                message=f"dataset {dataset.name!r} holds preference pairs, which no recipe of this version trains on",
+                param="dataset_id",
+                hint="add the file again with the column mapping completion=chosen to train on the chosen answers",
+            )
+        ]
+    splits = dict(split_rows(dataset.files))
+    if splits and not splits.get(TRAIN):
+        message = f"dataset {dataset.name!r} has no training rows: its splits are {', '.join(splits)}"
+        return [Problem(code=Code.INVALID, message=message, param="dataset_id", hint="name a file of it train")]
+    return []
 
 
 def text_format_of(
@@ -108,7 +129,12 @@ def text_format_of(
     if asked == "chat" and not model.has_chat_template:
         message = f"model {model.name!r} has no chat template"
         problems.append(Problem(code=Code.INVALID, message=message, param="text_format", hint="use plain"))
-    if choice and choice.format == "messages" and (asked == "plain" or not model.has_chat_template):
+    if choice and choice.format == "text":
+        if asked == "chat":
+            message = "the dataset holds plain text, which is no chat"
+            problems.append(Problem(code=Code.NOT_SUPPORTED, message=message, param="text_format", hint="use plain"))
+        return "plain"
+    if choice and choice.format in CHATS and (asked == "plain" or not model.has_chat_template):
         why = "plain text has no roles" if asked == "plain" else f"model {model.name!r} has no chat template"
         problems.append(
             Problem(
@@ -132,6 +158,10 @@ def dataset_source(
         dataset_id=dataset.id,
         location=dataset.location,
         type=dataset.type,
+        files=list(dataset.files),
+        column_mapping=dict(dataset.column_mapping),
+        skip_broken=dataset.skip_broken,
+        row_format=dataset.format,
         sha256=dataset.sha256,
         features=dataset.features,
         format=choice.format,

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 class Bus(Protocol):
     """What the command line needs of a client; `tunebus.contracts.client.Client` is one."""
 
-    def send(self, command: str, data: Mapping[str, Any], /, *, actor: str | None = None) -> Outcome: ...
+    def send(
+        self, command: str, data: Mapping[str, Any], /, *, command_id: str | None = None, actor: str | None = None
+    ) -> Outcome: ...
+
+    def upload(self, file: Path, *, progress: Callable[[int, int], None] | None = None) -> str: ...
+
+    def remove_upload(self, name: str) -> None: ...
 
     def query(self, name: str, data: Mapping[str, Any], /) -> dict[str, Any]: ...
 
@@ -86,12 +92,12 @@ class Call:
         """The reply of the registry to a call that is no command. Errors: the reply's, `unavailable`."""
         return self.bus.request(self.settings.subjects.rpc(name), fields)
 
-    def send(self, command: str, **fields: Any) -> Outcome:
+    def send(self, command: str, *, command_id: str | None = None, **fields: Any) -> Outcome:
         """The outcome of an accepted command. Errors: the rejection's, `not_confirmed`, `unavailable`.
 
         Fields are judged by the registry alone, so that one answer names every wrong one.
         """
-        outcome = self.bus.send(command, fields, actor=_actor())
+        outcome = self.bus.send(command, fields, command_id=command_id, actor=_actor())
         if outcome.error is not None:
             raise TunebusError(outcome.error)
         return outcome

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 from tunebus.contracts import commands, queries
 from tunebus.contracts.errors import Code, fail
 from tunebus.ui.cli.call import Call, absolute, command
+from tunebus.ui.cli.datasets import datasets, described
 from tunebus.ui.cli.options import given, options
-from tunebus.ui.cli.terminal import record, shortened, table
+from tunebus.ui.cli.terminal import record, table
 
 if TYPE_CHECKING:
     from tunebus.contracts.envelope import Outcome
 
-datasets = typer.Typer(no_args_is_help=True, help="Files of rows to train and evaluate on.")
 models = typer.Typer(no_args_is_help=True, help="Base models: folders with a config and safetensors weights.")
 prompts = typer.Typer(no_args_is_help=True, help="Templates that turn a dataset's columns into prompt and answer.")
 configs = typer.Typer(no_args_is_help=True, help="Settings kept under an id: training_arguments, lora, generation, …")
@@ -74,8 +73,10 @@ def _shows(group: typer.Typer, singular: str) -> None:
     @command(group, "show", help="Show one with all its fields.")
     def _show(call: Call, id: Identity) -> None:
         document = call.ask(f"Get{singular}", id=id)
-        call.terminal.data(document, record(document))
+        call.terminal.data(document, _RENDERINGS.get(singular, record)(document))
 
+
+_RENDERINGS: dict[str, Callable[[Mapping[str, Any]], RenderableType]] = {"Dataset": described}
 
 for _group, _singular in (
     (datasets, "Dataset"),
@@ -88,32 +89,91 @@ for _group, _singular in (
     _shows(_group, _singular)
 
 
+def _names(group: typer.Typer, singular: str) -> None:
+    word = singular.lower()
+
+    @command(group, "rename", epilog=f"Example: tunebus {word} rename old-name new-name")
+    def _rename(
+        call: Call,
+        id: Identity,
+        name: Annotated[str, typer.Argument(metavar="NAME", help="its new name", show_default=False)],
+    ) -> None:
+        """Give it another name. Its id stays, and what it was called stays in its events."""
+        outcome = call.send(f"Rename{singular}", id=id, name=name)
+        show_added(call, outcome, f"{word} {id} is now {name.strip()}")
+
+
+def _removes(group: typer.Typer, singular: str, what_goes_too: str | None) -> None:
+    word = singular.lower()
+    cascade = [
+        parameter
+        for parameter in options(
+            commands.COMMANDS[f"Remove{singular}"], skip=("id",), values={"cascade": f"remove {what_goes_too} as well"}
+        )
+        if what_goes_too
+    ]
+    example = f"Example: tunebus {word} remove my-{word}" + (" --cascade" if what_goes_too else "")
+
+    @command(group, "remove", fields=cascade, epilog=example)
+    def _remove(call: Call, id: Identity, **fields: Any) -> None:
+        """Take it out of the list; files stay. Refused while something uses it; its events are kept."""
+        outcome = call.send(f"Remove{singular}", id=id, **given(fields))
+        show_added(call, outcome, f"{word} {id} is removed")
+
+
+for _group, _singular, _goes_too in (
+    (datasets, "Dataset", "its prompts"),
+    (models, "Model", "its adapters"),
+    (prompts, "Prompt", None),
+    (adapters, "Adapter", None),
+):
+    _names(_group, _singular)
+    _removes(_group, _singular, _goes_too)
+_removes(configs, "Config", None)
+
+
+@command(
+    configs,
+    "describe",
+    fields=options(commands.DescribeConfig, skip=("id", "is_default")),
+    epilog='Example: tunebus config describe ID --description "for models under 1B" --default',
+)
+def describe_config(
+    call: Call,
+    id: Identity,
+    is_default: Annotated[
+        bool | None, typer.Option("--default/--no-default", help="mark as a default, or no longer", show_default=False)
+    ] = None,
+    **fields: Any,
+) -> None:
+    """Say anew what a config is for; what is not given stays."""
+    outcome = call.send("DescribeConfig", id=id, **given({**fields, "is_default": is_default}))
+    show_added(call, outcome, "the config is described anew")
+
+
+def remove_job(call: Call, kind: str, aggregate: str, job_id: str, delete_files: bool) -> None:
+    """Remove a job and say what its files take, or took."""
+    outcome = call.send(f"Remove{kind}", id=job_id, delete_files=delete_files)
+    if call.machine:
+        call.terminal.data(outcome.document(), None)
+        return
+    found = call.ask("ListEvents", aggregate=aggregate, entity_id=outcome.id, type="JobRemoved")
+    call.terminal.data(outcome.document(), Text(outcome.id or ""))
+    for event in found["items"][-1:]:
+        data = event["data"]
+        size = f"{data['bytes'] / 1e6:,.1f} MB"
+        if delete_files:
+            call.terminal.note(f"[green]removed[/]; its files are being deleted: {size}")
+        else:
+            group = {"FineTuningJob": "train", "EvaluationJob": "eval"}[kind]
+            call.terminal.note(f"[green]removed[/]; its files stay in {escape(data['out_dir'])}: {size}")
+            call.terminal.note(f"delete them: tunebus {group} remove {outcome.id} --delete-files")
+
+
 def show_added(call: Call, outcome: Outcome, what: str) -> None:
     """What a command made, by its id."""
     call.terminal.data(outcome.document(), Text(outcome.id or ""))
     call.terminal.note(f"[green]{escape(what)}[/]")
-
-
-@command(
-    datasets,
-    "add",
-    fields=options(
-        commands.AddDataset, skip=("path",), values={"type": "csv, json or jsonl; its suffix when not given"}
-    ),
-)
-def add_dataset(
-    call: Call,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="a .csv, .json or .jsonl file", show_default=False)],
-    **fields: Any,
-) -> None:
-    """Add a file of rows. It stays where it is and must lie in a folder that the studio may read."""
-    outcome = call.send("AddDataset", path=absolute(path), **given(fields))
-    show_added(call, outcome, f"dataset {fields['name']} is added")
-    if not call.machine:
-        dataset = call.ask("GetDataset", id=outcome.id)
-        for warning in dataset["warnings"]:
-            call.terminal.note(f"[yellow]{escape(warning)}[/]")
-        call.terminal.note(f"{dataset['rows']} rows; columns: {escape(', '.join(dataset['features']))}")
 
 
 @command(models, "add", fields=options(commands.AddModel, skip=("path", "type")))
@@ -159,17 +219,6 @@ def add_adapter(
     show_added(call, outcome, f"adapter {fields['name']} is added")
 
 
-@command(
-    datasets,
-    "preview",
-    fields=options(queries.PreviewDataset, skip=("id",), values={"prompt_id": "render the rows with this prompt"}),
-)
-def preview(call: Call, id: Identity, **fields: Any) -> None:
-    """Show the first rows, and what each column holds."""
-    found = call.ask("PreviewDataset", id=id, **given(fields))
-    call.terminal.data(found, None if call.machine else _preview(found))
-
-
 def _config_text(given_as: str) -> str:
     """The text of a config. Errors: `not_found` for a file that is not there, `invalid` for one that is no text."""
     if given_as == "-":
@@ -182,23 +231,3 @@ def _config_text(given_as: str) -> str:
         raise fail(Code.NOT_FOUND, f"{given_as} cannot be read: {error.strerror}", param="config") from None
     except UnicodeDecodeError:
         raise fail(Code.INVALID, f"{given_as} is no text", param="config") from None
-
-
-def _preview(found: Mapping[str, Any]) -> Group:
-    columns = table(
-        found["columns"],
-        {"column": "name", "empty": "nulls", "shortest": "min_length", "mean": "mean_length", "longest": "max_length"},
-        title=f"{found['row_count']} rows; lengths in characters",
-    )
-    rows = Table(title="first rows", title_justify="left", show_lines=True)
-    for name in found["features"]:
-        rows.add_column(escape(name), overflow="fold")
-    for row in found["rows"]:
-        rows.add_row(*(shortened(row.get(name)) for name in found["features"]))
-    parts: list[RenderableType] = [columns, rows]
-    if found["rendered"]:
-        first = found["rendered"][0]
-        made = found["generated_prompt"]
-        parts.append(Text(f"as a model sees the first row{' (generated prompt)' if made else ''}:", style="bold"))
-        parts.append(record({"prompt": first["prompt"], "completion": first["completion"]}))
-    return Group(*parts)

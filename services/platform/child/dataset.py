@@ -9,20 +9,28 @@ from tunebus.contracts.errors import TunebusError
 from tunebus.contracts.recipes import DatasetSource, TextFormat
 from tunebus.services.platform.child.failures import ChildFailure, configuration, not_readable
 from tunebus.services.platform.rows.encoding import Encoded, Encoder, TokenizerLike, encode_rows
-from tunebus.services.platform.rows.reading import read_rows
+from tunebus.services.platform.rows.source import own_splits, rows_of
 from tunebus.services.platform.rows.split import Split, sample_and_split
 
 
 def load_rows(source: DatasetSource) -> tuple[list[dict[str, Any]], Split]:
     """All rows of the dataset as it was added, and which are held out. Errors: `bad_data`."""
     try:
-        rows = list(read_rows(source.location, source.type, sha256=source.sha256))
+        rows = list(rows_of(source))
     except TunebusError as error:
         raise not_readable(error) from None
-    split = sample_and_split(
-        len(rows), fraction=source.dataset_fraction, train_share=source.train_test_split, seed=source.split_seed
+    return rows, split_rows(source, len(rows))
+
+
+def split_rows(source: DatasetSource, rows: int) -> Split:
+    """Which of so many rows a training on this source sees, and which are held out."""
+    return sample_and_split(
+        rows,
+        fraction=source.dataset_fraction,
+        train_share=source.train_test_split,
+        seed=source.split_seed,
+        splits=own_splits(source.files),
     )
-    return rows, split
 
 
 def make_encoder(tokenizer: TokenizerLike, source: DatasetSource, text_format: TextFormat | None) -> Encoder:

@@ -1,7 +1,7 @@
 """From a row to token ids and the labels that carry loss. The tokenizer comes in as an object; this imports none.
 
-Loss is on the assistant's text alone, and always on the token that ends its turn: a model that never sees that token
-scored never learns to stop.
+Loss is on the assistant's text alone (of plain text, on all of it), and always on the token that ends its turn: a model
+that never sees that token scored never learns to stop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from tunebus.contracts.errors import Code, fail
 from tunebus.contracts.recipes import DatasetSource, TextFormat
-from tunebus.services.platform.rows.reading import conversation_error, text_of
+from tunebus.services.platform.rows.formats import CHATS, Pair, converted
 from tunebus.services.platform.rows.templates import Renderer
 
 IGNORED = -100
@@ -109,17 +109,25 @@ class Encoder:
                     hint="add a prompt with templates for these columns",
                 )
             self._renderer = Renderer(source.prompt, source.features)
-        self.text_format: TextFormat = text_format or ("chat" if template else "plain")
-        if not template and (self.text_format == "chat" or source.format == "messages"):
+        usual: TextFormat = "chat" if template and source.format != "text" else "plain"
+        self.text_format: TextFormat = text_format or usual
+        is_chat = source.format in CHATS
+        if not template and (self.text_format == "chat" or is_chat):
             raise fail(
                 Code.INVALID,
                 "the model's tokenizer has no chat template",
                 param="text_format",
-                hint="take a model with a chat template"
-                + (", or text_format 'plain'" if source.format != "messages" else ""),
+                hint="take a model with a chat template" + ("" if is_chat else ", or text_format 'plain'"),
             )
-        if self.text_format == "plain" and source.format == "messages":
+        if self.text_format == "plain" and is_chat:
             raise fail(Code.INVALID, "chat messages cannot be trained as plain text", param="text_format")
+        if self.text_format == "chat" and source.format == "text":
+            raise fail(
+                Code.INVALID,
+                "plain text is no chat",
+                param="text_format",
+                hint="leave it out, or use plain",
+            )
         if tokenizer.eos_token_id is None and self.text_format == "plain":
             raise fail(
                 Code.INVALID,
@@ -131,16 +139,16 @@ class Encoder:
     def encode(self, row: Mapping[str, Any]) -> Encoded:
         """The whole row with its answers."""
         part = self._parts(row)
-        if isinstance(part, tuple):
-            return self._plain(*part)
+        if isinstance(part, Pair):
+            return self._plain(part)
         return self._marked_chat(part) if self._marked else self._prefix_chat(part)
 
     def question(self, row: Mapping[str, Any]) -> Question:
         """Everything before the row's last answer, as the model is given it when it is to write that answer."""
         part = self._parts(row)
-        if isinstance(part, tuple):
-            prompt, completion = part
-            return Question(self._ids(prompt, first=True), prompt, completion)
+        if isinstance(part, Pair):
+            given_text, rest = _halves(part.completion) if self._format == "text" else (part.prompt, part.completion)
+            return Question(self._ids(given_text, first=True), given_text, rest)
         last = max(index for index, message in enumerate(part) if message["role"] == "assistant")
         given = part[:last]
         text = self._render(given, generation=True)
@@ -153,44 +161,30 @@ class Encoder:
     def reference(self, row: Mapping[str, Any]) -> str:
         """The row's last answer alone."""
         part = self._parts(row)
-        if isinstance(part, tuple):
-            return part[1]
+        if isinstance(part, Pair):
+            return _halves(part.completion)[1] if self._format == "text" else part.completion
         return str(next(message["content"] for message in reversed(part) if message["role"] == "assistant"))
 
-    def _parts(self, row: Mapping[str, Any]) -> tuple[str, str] | list[dict[str, Any]]:
-        """The row as (prompt, completion) of plain text, or as the messages of a chat."""
-        if self._format == "messages":
-            return self._checked(row.get("messages"))
+    def _parts(self, row: Mapping[str, Any]) -> Pair | list[dict[str, Any]]:
+        """The row as plain text, or as the messages of a chat."""
         if self._renderer is not None:
             rendered = self._renderer.render(row)
-            prompt, completion = rendered.prompt, rendered.completion
+            part: Pair | list[dict[str, Any]] = Pair(rendered.prompt, rendered.completion)
         else:
-            sides = row.get("prompt"), row.get("completion")
-            if any(isinstance(side, list) for side in sides):
-                messages = [
-                    *(sides[0] if isinstance(sides[0], list) else [_message("user", text_of(sides[0]))]),
-                    *(sides[1] if isinstance(sides[1], list) else [_message("assistant", text_of(sides[1]))]),
-                ]
-                if self.text_format != "chat":
-                    raise fail(Code.INVALID, "chat messages cannot be trained as plain text", param="text_format")
-                return self._checked(messages)
-            prompt, completion = text_of(sides[0]), text_of(sides[1])
+            part = converted(row, self._format)
+        if isinstance(part, list):
+            if self.text_format != "chat":
+                raise fail(Code.INVALID, "chat messages cannot be trained as plain text", param="text_format")
+            return part
         if self.text_format == "plain":
-            return prompt, completion
+            return part
         # The turns' own marks separate them; white space of a template would only be one more thing to get right.
-        return [_message("user", prompt.strip()), _message("assistant", completion.strip())]
+        return [_message("user", part.prompt.strip()), _message("assistant", part.completion.strip())]
 
-    def _checked(self, messages: object) -> list[dict[str, Any]]:
-        wrong = conversation_error(messages)
-        if wrong is not None:
-            raise fail(Code.INVALID, wrong)
-        assert isinstance(messages, list)
-        return messages
-
-    def _plain(self, prompt: str, completion: str) -> Encoded:
+    def _plain(self, pair: Pair) -> Encoded:
         end = self._tokenizer.eos_token_id
         assert end is not None
-        ids, mask = self._join([(prompt, False), (completion, True)], first=True)
+        ids, mask = self._join([(pair.prompt, False), (pair.completion, True)], first=True)
         return _encoded([*ids, end], [*mask, True])
 
     def _marked_chat(self, messages: list[dict[str, Any]]) -> Encoded:
@@ -405,6 +399,14 @@ def set_pad_token(tokenizer: TokenizerLike, embedding_rows: int, stop_ids: Seque
 def _encoded(ids: list[int], mask: list[bool]) -> Encoded:
     labels = (token if loss else IGNORED for token, loss in zip(ids, mask, strict=True))
     return Encoded(array("i", ids), array("i", labels))
+
+
+def _halves(text: str) -> tuple[str, str]:
+    """Plain text as something to go on from and what follows, cut between two words near its middle."""
+    middle = len(text) // 2
+    cut = text.find(" ", middle)
+    cut = middle if cut < 0 else cut
+    return text[:cut], text[cut:]
 
 
 def _message(role: str, content: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -11,9 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 from tunebus.contracts.commands import FailureCause
-from tunebus.contracts.errors import TunebusError
-from tunebus.contracts.recipes import Checkpoint
+from tunebus.contracts.errors import Code, TunebusError
+from tunebus.contracts.recipes import Checkpoint, DatasetFile
 from tunebus.services.platform.home import SCHEME, Home
+from tunebus.services.platform.rows.files import check_unchanged
 
 VerifyCheckpoint = Callable[[Path, str], bool]
 """(checkpoint's folder, SHA-256 of its manifest) -> whether it is whole."""
@@ -47,24 +47,19 @@ def localize(recipe: dict[str, Any], home: Home) -> dict[str, Any]:
 
 
 def check_dataset(source: dict[str, Any]) -> None:
-    """Refuse a dataset file that is gone, unreadable or not the one that was added. Reads the whole file."""
-    location, expected = str(source.get("location")), source.get("sha256")
+    """Refuse a dataset whose files are gone, unreadable or not those that were added. Reads all of them."""
+    location, expected = str(source.get("location")), str(source.get("sha256"))
+    files = [DatasetFile.model_validate(file) for file in source.get("files") or ()]
     try:
-        with Path(location).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise Refused(
-            "bad_data", f"the dataset's file {location} is gone", "put it back, or add the dataset anew"
-        ) from None
-    except OSError as error:
-        raise Refused("bad_data", f"the dataset's file {location} cannot be read: {error.strerror}") from None
-    if found != expected:
-        raise Refused(
-            "bad_data",
-            f"the dataset's file {location} has changed since it was added"
-            f" (SHA-256 was {str(expected)[:12]}…, is {found[:12]}…)",
-            "add it as a new dataset, or put the old file back",
-        )
+        check_unchanged(Path(location), expected, files=files)
+    except TunebusError as error:
+        hints = {
+            Code.NOT_FOUND: "put it back, or add the dataset anew",
+            Code.CONFLICT: "add it as a new dataset, or put the old file back",
+        }
+        problem = error.problem
+        message = f"the dataset's file {location} {problem.message}"
+        raise Refused("bad_data", message, hints.get(problem.code)) from None
 
 
 def newest_whole(

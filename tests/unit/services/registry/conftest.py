@@ -11,7 +11,7 @@ from tunebus.contracts.errors import Problem
 from tunebus.contracts.events import RecordedEvent
 from tunebus.contracts.identifiers import new_id
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent, Rejected
-from tunebus.services.registry.dataset import DatasetFile
+from tunebus.services.registry.dataset import PreparedDataset
 from tunebus.services.registry.domain import handlers
 from tunebus.services.registry.fine_tuning_job import Asked
 from tunebus.services.registry.known import Known
@@ -66,7 +66,7 @@ class Studio:
 
     def dataset(self, name: str = "faq", features: Sequence[str] = ("question", "answer"), **facts: Any) -> str:
         values = {"location": "/data/faq.csv", "type": "csv", "format": "prompt", "rows": 100, "bytes": 1, **facts}
-        file = DatasetFile(features=list(features), **{"sha256": HASH, **values})
+        file = PreparedDataset(features=list(features), **{"sha256": HASH, **values})
         return str(self.accept(ask.AddDataset(name=name, path="x"), file).id)
 
     def model(self, name: str = "base", **facts: Any) -> str:

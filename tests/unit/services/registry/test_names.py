@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from tunebus.contracts import commands as ask
 from tunebus.contracts.identifiers import new_id
 from tunebus.services.registry.adapter_folder import AdapterFolder
-from tunebus.services.registry.dataset import DatasetFile
+from tunebus.services.registry.dataset import PreparedDataset
 from tunebus.services.registry.model_folder import ModelFolder
 
-FILE = DatasetFile("/data/x.csv", "csv", "prompt", ["question", "answer"], 1, 1, "0" * 64)
+FILE = PreparedDataset("/data/x.csv", "csv", "prompt", ["question", "answer"], 1, 1, "0" * 64)
 FOLDER = ModelFolder("/m", "LlamaForCausalLM", "llama", 1, "bfloat16", 512, 4096, True, 1, "0" * 64)
 ADAPTER = AdapterFolder("/a", "base", 8, "0" * 64)
 TEMPLATES = {

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tunebus.contracts.errors import Code, Problem, TunebusError
+from tunebus.contracts.recipes import DatasetSource
 from tunebus.services.platform.rows import reading
-from tunebus.services.platform.rows.reading import inspect, read_rows
+from tunebus.services.platform.rows.inspection import inspect
+from tunebus.services.platform.rows.source import rows_of
 
 characters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 names = st.text(characters, min_size=1).filter(str.strip)
@@ -23,6 +27,20 @@ def write(folder: Path, name: str, body: str | bytes) -> Path:
     path = folder / name
     path.write_bytes(body if isinstance(body, bytes) else body.encode())
     return path
+
+
+def read_rows(path: Path, sha256: str | None = None) -> Iterator[dict[str, Any]]:
+    """The rows as a training reads them."""
+    facts = inspect(path) if sha256 is None else None
+    source = DatasetSource(
+        dataset_id="d",
+        location=str(path),
+        type=path.suffix.lower()[1:],
+        sha256=sha256 or (facts.sha256 if facts else ""),
+        features=[],
+        format="prompt",
+    )
+    return rows_of(source)
 
 
 def refusal(path: Path | str, type: str | None = None, **options: str) -> Problem:
@@ -167,9 +185,9 @@ class TestJsonl:
 
     def test_rows_are_read_lazily(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.jsonl", '{"a": 1}\n{"a": 2}\nbroken\n')
-        assert list(islice(read_rows(path), 2)) == [{"a": 1}, {"a": 2}]
+        assert list(islice(read_rows(path, "0"), 2)) == [{"a": 1}, {"a": 2}]
         with pytest.raises(TunebusError, match="line 3"):
-            list(read_rows(path))
+            list(read_rows(path, "0"))
 
     @given(
         st.lists(
@@ -212,7 +230,7 @@ class TestFile:
         problem = refusal(write(tmp_path, "a.csv", "a\n1\n"), "jsonl")
         assert "'.csv', which is not of type 'jsonl'" in problem.message
 
-    @pytest.mark.parametrize(("name", "type", "param"), [("a.txt", None, "path"), ("a.csv", "parquet", "type")])
+    @pytest.mark.parametrize(("name", "type", "param"), [("a.txt", None, "path"), ("a.csv", "xml", "type")])
     def test_unknown_kinds(self, tmp_path: Path, name: str, type: str | None, param: str) -> None:
         assert refusal(write(tmp_path, name, "a\n1\n"), type).param == param
 

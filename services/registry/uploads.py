@@ -1,0 +1,87 @@
+"""Uploaded files: streamed from the file bucket into the artifact root, where each is kept under its content's hash.
+
+The copy is ours from then on. One that turns out to be no dataset goes again, unless somebody else uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.contracts.file_bucket import FileBucket
+from tunebus.contracts.identifiers import new_id
+from tunebus.services.platform.home import Home
+from tunebus.services.platform.rows.files import checked_type
+from tunebus.services.registry.progress import Report
+
+FOLDER = "uploads"
+
+
+class Uploads:
+    """The uploads of one artifact root."""
+
+    def __init__(self, home: Home, bucket: FileBucket) -> None:
+        self._home = home
+        self._bucket = bucket
+        self._folder = home.artifacts / FOLDER
+        self._in_use: Counter[Path] = Counter()
+        self._taken: set[Path] = set()
+
+    @contextlib.asynccontextmanager
+    async def kept(self, name: str, kind: str | None, report: Report) -> AsyncIterator[str]:
+        """The `artifact:` URI of an uploaded file, for as long as it is looked into; it stays unless that fails.
+
+        Errors: `invalid` for another kind of file, `not_found`, `unavailable`, `conflict`, `disk_full`.
+        """
+        try:
+            checked_type(Path(name), kind, name)
+        except TunebusError as error:
+            problem = error.problem
+            param = "upload" if problem.param == "path" else problem.param
+            raise TunebusError(problem.model_copy(update={"param": param})) from None
+        path, made = await self._fetched(name, report)
+        self._in_use[path] += 1
+        try:
+            yield self._home.uri(path)
+            self._taken.add(path)
+        except TunebusError:
+            if made and self._in_use[path] == 1 and path not in self._taken:
+                path.unlink(missing_ok=True)
+            raise
+        finally:
+            self._in_use[path] -= 1
+
+    async def _fetched(self, name: str, report: Report) -> tuple[Path, bool]:
+        """Where the content lies, and whether it was not there before."""
+        draft = self._folder / ".incoming" / new_id()
+        try:
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                stored = await self._bucket.read(name, file, report)
+                await asyncio.to_thread(_synced, file.fileno(), file.flush)
+            path = self._folder / f"{stored.sha256}{Path(name).suffix.lower()}"
+            made = not path.exists()
+            if made:
+                draft.rename(path)
+            return path, made
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            raise fail(
+                Code.DISK_FULL if full else Code.NOT_PERMITTED,
+                f"the upload cannot be kept: {error.strerror}",
+                param="upload",
+                hint="free disk space below the artifact root" if full else None,
+            ) from None
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _synced(descriptor: int, flush: Callable[[], None]) -> None:
+    flush()
+    os.fsync(descriptor)
