@@ -19,6 +19,7 @@ _PARENT = "0197a3f2-7c00-7000-8000-00000000f003"
 _EXPORT = "0197a3f2-7c00-7000-8000-00000000f004"
 COMMAND_ID = _COMMAND = "0197a3f2-7c00-7000-8000-00000000c001"
 _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_COMMIT = "4fd980ebfbab2c37b3f773e1468ab0a9ae638046"
 _ATTEMPT = f"artifact:jobs/{_JOB}/attempt-1"
 
 _GPU = "GPU-3f1c2b7e-9a40-4d6e-8a51-0c9d2e7f6b18"
@@ -78,6 +79,11 @@ _CHECKPOINT = {
 COMMANDS: dict[str, dict[str, Any]] = {
     "AddDataset": {"name": "faq", "path": "/data/faq.jsonl", "description": "questions of our users"},
     "AddModel": {"name": "small", "path": "/models/small"},
+    "ApproveRemoteCode": {
+        "huggingface_name": "owner/model",
+        "revision": _COMMIT,
+        "reason": "modeling_owner.py read on 2026-01-31",
+    },
     "AddAdapter": {"name": "older-adapter", "model_id": "small", "path": "/adapters/older"},
     "AddPrompt": {"name": "faq prompt", "dataset_id": "faq", **_TEMPLATES},
     "AddConfig": {"type": "lora", "config": {"r": 32, "lora_alpha": 64}, "description": "a larger adapter"},
@@ -179,6 +185,15 @@ EVENTS: dict[str, dict[str, Any]] = {
         "context_length": 1024,
         "vocabulary_size": 4096,
         "has_chat_template": True,
+        "shape": {
+            "layers": 4,
+            "hidden_size": 256,
+            "intermediate_size": 640,
+            "attention_heads": 4,
+            "key_value_heads": 2,
+            "linear": {"q_proj": 2048, "k_proj": 1536, "v_proj": 1536, "o_proj": 2048, "gate_proj": 3584},
+            "linear_parameters": 1441792,
+        },
         "bytes": 6400000,
         "sha256": _HASH,
     },
@@ -258,6 +273,7 @@ EVENTS: dict[str, dict[str, Any]] = {
         "metrics": {"train_loss": 0.9, "eval_loss": 0.6},
     },
     "DatasetRenamed": {"name": "faq 2026"},
+    "RemoteCodeApproved": {"huggingface_name": "owner/model", "revision": _COMMIT, "reason": "read on 2026-01-31"},
     "ModelRenamed": {"name": "small llama"},
     "AdapterRenamed": {"name": "faq-adapter-v1"},
     "PromptRenamed": {"name": "faq prompt, short"},
@@ -317,6 +333,7 @@ ENTITIES = {
     "AdapterAdded": _ADAPTER,
     "PromptAdded": _PROMPT,
     "ConfigAdded": CONFIG_ID,
+    "RemoteCodeApproved": _MODEL,
     "DatasetRenamed": _DATASET,
     "ModelRenamed": _MODEL,
     "AdapterRenamed": _ADAPTER,
@@ -337,6 +354,7 @@ ENTITIES = {
 QUERIES: dict[str, dict[str, Any]] = {
     "ListDatasets": {"limit": 50},
     "ListModels": {"limit": 50, "type": "local"},
+    "ListRemoteCodeApprovals": {"huggingface_name": "owner/model"},
     "ListAdapters": {"model_id": _MODEL},
     "ListPrompts": {"dataset_id": _DATASET},
     "ListConfigs": {"type": "lora", "model_id": "small"},
@@ -352,6 +370,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     "RenderPrompt": {"prompt_id": "faq prompt", "seed": 7},
     "GetDatasetSplitByAdapter": {"adapter_id": "faq-adapter"},
     "GetFineTuningJob": {"id": _JOB},
+    "EstimateFineTuningJob": {"base_model_id": "small", "dataset_id": "faq", "batch_size": 16, "num_epochs": 3.0},
     "GetEvaluationJob": {"id": _EVALUATION},
     "GetExportJob": {"id": _EXPORT},
     "PreviewDataset": {"id": "faq", "limit": 5, "prompt_id": "faq prompt"},

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from tunebus.contracts import subjects
 from tunebus.contracts.commands.command import AdapterName, Command, ConfigReference, Location, Reference
 from tunebus.contracts.commands.job import Dependencies, Hold, Labels, Notes, Priority
 from tunebus.contracts.recipes import Count, Finite, Positive, Share
 
 
-class StartFineTuningJob(Command):
-    """Queue a fine-tuning. `base_model_id` and `dataset_id` are enough; what is given wins over a config, a config over
-    defaults.
-
-    `training_arguments`, `lora`, `quantization` and `user_config` take a config's id or an object of settings. Method
-    `lora` makes an adapter named `adapter_name`, method `full` a model of that name. A `user_script` runs in place of
-    the method's own training, where the operator has named a folder of such scripts.
-    """
-
-    contexts = (subjects.FINE_TUNING_JOB,)
+class FineTuningFields(BaseModel):
+    """What a fine-tuning can be asked for; its estimate takes the same."""
 
     base_model_id: Reference
     dataset_id: Reference
@@ -61,6 +53,18 @@ class StartFineTuningJob(Command):
     depends_on: Dependencies = Field(default_factory=list)
     labels: Labels = Field(default_factory=list)
     notes: Notes = ""
+
+
+class StartFineTuningJob(FineTuningFields, Command):
+    """Queue a fine-tuning. `base_model_id` and `dataset_id` are enough; what is given wins over a config, a config over
+    defaults.
+
+    `training_arguments`, `lora`, `quantization` and `user_config` take a config's id or an object of settings. Method
+    `lora` makes an adapter named `adapter_name`, method `full` a model of that name. A `user_script` runs in place of
+    the method's own training, where the operator has named a folder of such scripts.
+    """
+
+    contexts = (subjects.FINE_TUNING_JOB,)
 
 
 class StopFineTuningJob(Command):

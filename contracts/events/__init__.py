@@ -43,7 +43,7 @@ from tunebus.contracts.events.job import (
     StopRequested,
     uses_up_a_retry,
 )
-from tunebus.contracts.events.model import ModelAdded, ModelRemoved, ModelRenamed
+from tunebus.contracts.events.model import ModelAdded, ModelRemoved, ModelRenamed, ModelShape, RemoteCodeApproved
 from tunebus.contracts.events.prompt import PromptAdded, PromptRemoved, PromptRenamed
 from tunebus.contracts.events.recorded import RecordedEvent
 
@@ -88,10 +88,12 @@ __all__ = [
     "ModelAdded",
     "ModelRemoved",
     "ModelRenamed",
+    "ModelShape",
     "PromptAdded",
     "PromptRemoved",
     "PromptRenamed",
     "RecordedEvent",
+    "RemoteCodeApproved",
     "StopRequested",
     "uses_up_a_retry",
 ]
@@ -101,6 +103,7 @@ EVENTS: dict[str, type[Event]] = {
     for kind in (
         DatasetAdded,
         ModelAdded,
+        RemoteCodeApproved,
         AdapterAdded,
         PromptAdded,
         ConfigAdded,

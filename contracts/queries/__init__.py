@@ -17,9 +17,9 @@ from tunebus.contracts.queries.evaluation_job import (
     ListEvaluationJobs,
 )
 from tunebus.contracts.queries.export_job import GetExportJob, ListExportJobs
-from tunebus.contracts.queries.fine_tuning_job import GetFineTuningJob, ListFineTuningJobs
+from tunebus.contracts.queries.fine_tuning_job import EstimateFineTuningJob, GetFineTuningJob, ListFineTuningJobs
 from tunebus.contracts.queries.job import GetLog, GetMetrics, GetSamples, ListJobs, ListQueue
-from tunebus.contracts.queries.model import GetModel, ListModels
+from tunebus.contracts.queries.model import GetModel, ListModels, ListRemoteCodeApprovals
 from tunebus.contracts.queries.prompt import GeneratePrompt, GetPrompt, ListPrompts, RenderPrompt
 from tunebus.contracts.queries.query import Get, List, Page, Query
 from tunebus.contracts.queries.record import (
@@ -37,6 +37,7 @@ from tunebus.contracts.queries.studio import GetOverview, ListWorkers
 __all__ = [
     "QUERIES",
     "CompareEvaluations",
+    "EstimateFineTuningJob",
     "ExportEvaluations",
     "GeneratePrompt",
     "Get",
@@ -73,6 +74,7 @@ __all__ = [
     "ListModels",
     "ListPrompts",
     "ListQueue",
+    "ListRemoteCodeApprovals",
     "ListWorkers",
     "Page",
     "PreviewDataset",
@@ -85,6 +87,7 @@ QUERIES: dict[str, type[Query]] = {
     for kind in (
         ListDatasets,
         ListModels,
+        ListRemoteCodeApprovals,
         ListAdapters,
         ListPrompts,
         ListConfigs,
@@ -100,6 +103,7 @@ QUERIES: dict[str, type[Query]] = {
         RenderPrompt,
         GetDatasetSplitByAdapter,
         GetFineTuningJob,
+        EstimateFineTuningJob,
         GetEvaluationJob,
         GetExportJob,
         PreviewDataset,

@@ -30,12 +30,14 @@ from tunebus.services.registry.advisories import Advisories, resend
 from tunebus.services.registry.children import PreparePool
 from tunebus.services.registry.command_loop import CommandLoop
 from tunebus.services.registry.domain import RegistryDomain
+from tunebus.services.registry.hub_fetching import hub_pool
 from tunebus.services.registry.liveness import Hearing
 from tunebus.services.registry.preparation import Preparation
 from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.queries import QueryAnswers
 from tunebus.services.registry.reaper import Reaper, interval
 from tunebus.services.registry.rpc import WorkerCalls
+from tunebus.services.registry.sizing import Sizing
 from tunebus.services.registry.sweeper import Sweeper
 from tunebus.services.registry.upgrading import set_up
 
@@ -63,9 +65,11 @@ class Registry:
         self.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
         self.ledger = Ledger(engines.ledger, RegistryDomain(max_crash_retries=settings.max_crash_retries))
         self.pool = PreparePool()
+        self.hub = hub_pool()
         self.looks = PreparePool()  # questions are answered while commands keep their own children busy
         self.tokenizers = PreparePool(1, module="tunebus.services.registry.tokenizing", idle_seconds=120.0)
         self.progress = Progress()
+        sizing = Sizing(home, engines.reads)
         self.hearing = Hearing(interval(settings.lease_seconds))
         client.when_reconnected(self.hearing.deaf)
         self.commands = CommandLoop(
@@ -78,9 +82,11 @@ class Registry:
                 home,
                 engines.reads,
                 self.pool,
+                self.hub,
                 FileBucket(client, subjects),
                 self.progress,
                 self.hearing.deaf,  # nobody is heard while an import holds up the writer
+                sizing,
             ),
             self.writer,
             committed=self._nudge_relay,
@@ -97,7 +103,7 @@ class Registry:
             resend=partial(resend, client, subjects),
         )
         self.answers = QueryAnswers(
-            home, engines.reads, engines.measured, self.readers, self.looks, self.tokenizers, self.progress
+            home, engines.reads, engines.measured, self.readers, self.looks, self.tokenizers, self.progress, sizing
         )
         self.reaper = Reaper(engines.reads, self._execute, self.hearing, settings.lease_seconds)
         self.sweeper = Sweeper(engines.reads, home)
@@ -125,7 +131,7 @@ class Registry:
             await broker.stop()
             await self.commands.close()
             await self.advisories.close()
-            for pool in (self.pool, self.looks, self.tokenizers):
+            for pool in (self.pool, self.hub, self.looks, self.tokenizers):
                 await pool.close()
             self.writer.shutdown(wait=True)
             self.readers.shutdown(wait=False, cancel_futures=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from tunebus.contracts.commands import CompleteAttempt, StartFineTuningJob, StopFineTuningJob
+from tunebus.contracts.commands.fine_tuning_job import FineTuningFields
 from tunebus.contracts.errors import Code, Problem, nearest
 from tunebus.contracts.events import FineTuningJobAdded, JobSucceeded
 from tunebus.contracts.identifiers import new_id
@@ -14,9 +15,11 @@ from tunebus.contracts.recipes import FineTuningRecipe, LoraSettings, Method, Tr
 from tunebus.contracts.subjects import FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision
 from tunebus.services.platform.rows.folders import split_rows
-from tunebus.services.platform.rows.split import own_test_split
-from tunebus.services.registry import adapter, jobs, model, queue, recipe
+from tunebus.services.platform.rows.source import own_splits
+from tunebus.services.platform.rows.split import own_test_split, split_sizes
+from tunebus.services.registry import adapter, estimate, jobs, model, queue, recipe
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
+from tunebus.services.registry.estimate import Facts
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.known import Dataset, Known, Model
 from tunebus.services.registry.model_folder import ModelFolder
@@ -51,11 +54,12 @@ FULL_LEARNING_RATE = 2e-5
 @dataclass(frozen=True)
 class Asked:
     """What was found out before the decision: fields that are wrong in themselves, files that changed since, and the
-    user's script where there is one (its config comes with the decision).
+    user's script where there is one (its config comes with the decision), and what an estimate is made from.
     """
 
     problems: Sequence[Problem] = ()
     script: UserScript | None = None
+    facts: Facts | None = None
 
     @property
     def in_doubt(self) -> set[str]:
@@ -63,7 +67,7 @@ class Asked:
         return {str(problem.param).split(".")[0] for problem in self.problems}
 
 
-def refer_start(wanted: Wanted, _facts: object, command: StartFineTuningJob) -> None:
+def refer_start(wanted: Wanted, _facts: object, command: FineTuningFields) -> None:
     wanted.models.add(command.base_model_id)
     wanted.datasets.add(command.dataset_id)
     wanted.prompts.update(given(command.prompt_id))
@@ -107,13 +111,34 @@ def start(known: Known, asked: Asked, command: StartFineTuningJob) -> Decision:
         waiting_for=waits.waiting_for,
         labels=queue.without_doubles(command.labels),
         notes=command.notes,
+        estimate=without_workers(estimated(found, asked.facts)),
     )
     first = jobs.first_event(FINE_TUNING_JOB, job_id, hold=command.hold)
     return Accepted((happened(FINE_TUNING_JOB, job_id, added), first), id=job_id)
 
 
+def estimated(found: Resolved, facts: Facts | None) -> dict[str, Any] | None:
+    """What it will need; None where that cannot be told: a script of the user's own, a model of unknown shape."""
+    model, dataset = found.model, found.dataset
+    if facts is None or model.shape is None or found.recipe.user_script is not None:
+        return None
+    sizes = estimate.Sizes.of(model.parameters, model.vocabulary_size, model.context_length, model.shape)
+    rows = split_sizes(
+        dataset.rows,
+        fraction=found.recipe.dataset.dataset_fraction,
+        train_share=found.recipe.dataset.train_test_split,
+        splits=own_splits(list(dataset.files)),
+    )
+    return estimate.estimate(found.recipe, sizes, *rows, facts)
+
+
+def without_workers(document: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What is kept of an estimate: who was present is no part of the job."""
+    return {name: value for name, value in document.items() if name != "workers"} if document else None
+
+
 def resolve(
-    known: Known, asked: Asked, command: StartFineTuningJob, job_id: str
+    known: Known, asked: Asked, command: FineTuningFields, job_id: str
 ) -> tuple[Resolved | None, list[Problem]]:
     """What a start comes to, or None, and everything that is wrong with it."""
     problems = [*asked.problems, *_unsupported(command)]
@@ -242,7 +267,7 @@ def complete(known: Known, made: MadeModel | None, job: Job, command: CompleteAt
     return Accepted((happened(job.kind, job.id, succeeded), *events), id=job.id)
 
 
-def _unsupported(command: StartFineTuningJob) -> list[Problem]:
+def _unsupported(command: FineTuningFields) -> list[Problem]:
     """What this version cannot do is refused when it is asked for, never ignored."""
     found = []
     if command.method not in METHODS:
@@ -277,7 +302,7 @@ def _not_supported(param: str, value: str, known: Sequence[str]) -> Problem:
     return Problem(code=Code.NOT_SUPPORTED, message=f"{value!r} is not supported", param=param, hint=hint)
 
 
-def _model(known: Known, command: StartFineTuningJob, in_doubt: set[str], problems: list[Problem]) -> Model | None:
+def _model(known: Known, command: FineTuningFields, in_doubt: set[str], problems: list[Problem]) -> Model | None:
     if "base_model_id" in in_doubt:
         return None
     model = known.models.get(command.base_model_id)
@@ -286,7 +311,7 @@ def _model(known: Known, command: StartFineTuningJob, in_doubt: set[str], proble
     return model
 
 
-def _dataset(known: Known, command: StartFineTuningJob, in_doubt: set[str], problems: list[Problem]) -> Dataset | None:
+def _dataset(known: Known, command: FineTuningFields, in_doubt: set[str], problems: list[Problem]) -> Dataset | None:
     if "dataset_id" in in_doubt:
         return None
     dataset = known.datasets.get(command.dataset_id)
@@ -303,7 +328,7 @@ def _name_taken(known: Known, name: str, method: str) -> str | None:
 
 
 def _lora(
-    known: Known, command: StartFineTuningJob, problems: list[Problem]
+    known: Known, command: FineTuningFields, problems: list[Problem]
 ) -> tuple[LoraSettings | None, Mapping[str, recipe.Source]]:
     """None for a method that has no such settings."""
     if command.method == "full":
@@ -316,12 +341,12 @@ def _lora(
     return recipe.layered(LoraSettings, config, inline)
 
 
-def _user_script(known: Known, asked: Asked, command: StartFineTuningJob, problems: list[Problem]) -> UserScript | None:
+def _user_script(known: Known, asked: Asked, command: FineTuningFields, problems: list[Problem]) -> UserScript | None:
     config, inline = recipe.config_layers(known, "custom", command.user_config, "user_config", problems)
     return asked.script.model_copy(update={"config": {**config, **inline}}) if asked.script else None
 
 
-def _without_held_out_rows(dataset: Dataset, training: TrainingArguments, command: StartFineTuningJob) -> list[Problem]:
+def _without_held_out_rows(dataset: Dataset, training: TrainingArguments, command: FineTuningFields) -> list[Problem]:
     """What looks at the held-out loss needs rows that are held out."""
     if command.train_test_split < 1 or own_test_split([name for name, _ in split_rows(dataset.files)]):
         return []
@@ -338,7 +363,7 @@ def _without_held_out_rows(dataset: Dataset, training: TrainingArguments, comman
 
 
 def _reasons(
-    command: StartFineTuningJob, model: Model, choice: PromptChoice, sources: Mapping[str, recipe.Source]
+    command: FineTuningFields, model: Model, choice: PromptChoice, sources: Mapping[str, recipe.Source]
 ) -> dict[str, str]:
     """Why a default is what it is, where the word default would not tell."""
     found = {}
@@ -357,7 +382,7 @@ def _reasons(
 
 
 def _training_arguments(
-    known: Known, command: StartFineTuningJob, problems: list[Problem]
+    known: Known, command: FineTuningFields, problems: list[Problem]
 ) -> tuple[TrainingArguments, Mapping[str, recipe.Source]]:
     config, inline = recipe.config_layers(
         known, "training_arguments", command.training_arguments, "training_arguments", problems
@@ -371,5 +396,5 @@ def _training_arguments(
     return training, sources
 
 
-def _said(field: str, command: StartFineTuningJob) -> recipe.Source:
+def _said(field: str, command: FineTuningFields) -> recipe.Source:
     return "command" if field in command.model_fields_set else "default"

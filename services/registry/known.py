@@ -13,6 +13,7 @@ from tunebus.contracts import subjects
 from tunebus.contracts.events import RecordedEvent
 from tunebus.contracts.recipes import DataFormat, DatasetFile
 from tunebus.services.registry import jobs
+from tunebus.services.registry.hub_source import HubSource
 from tunebus.services.registry.jobs import Job
 
 
@@ -27,6 +28,7 @@ class Dataset:
     rows: int
     bytes: int
     sha256: str
+    hub: HubSource | None = None
     column_mapping: Mapping[str, str] = field(default_factory=dict)
     skip_broken: bool = False
     files: Sequence[DatasetFile] = ()
@@ -43,6 +45,11 @@ class Model:
     has_chat_template: bool
     sha256: str
     fine_tuning_job_id: str | None = None
+    hub: HubSource | None = None
+    remote_code: Sequence[str] = ()
+    parameters: int = 0
+    vocabulary_size: int | None = None
+    shape: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class Adapter:
     sha256: str
     fine_tuning_job_id: str | None
     prompt_id: str | None
+    hub: HubSource | None = None
 
 
 @dataclass(frozen=True)
@@ -284,6 +292,12 @@ class Known:
             del self.job_names[job.name]
 
 
+def hub_source_of(row: Mapping[str, Any]) -> HubSource | None:
+    if not row.get("huggingface_name"):
+        return None
+    return HubSource(row["huggingface_name"], row["revision"], row.get("config_name"), row.get("split"))
+
+
 def dataset_of(row: Mapping[str, Any]) -> Dataset:
     """From a projection's row, or from the id and data of the adding event."""
     return Dataset(
@@ -296,6 +310,7 @@ def dataset_of(row: Mapping[str, Any]) -> Dataset:
         rows=row["rows"],
         bytes=row["bytes"],
         sha256=row["sha256"],
+        hub=hub_source_of(row),
         column_mapping=dict(row.get("column_mapping") or {}),
         skip_broken=bool(row.get("skip_broken")),
         files=[DatasetFile.model_validate(file) for file in row.get("files") or ()],
@@ -313,6 +328,11 @@ def model_of(row: Mapping[str, Any]) -> Model:
         has_chat_template=bool(row["has_chat_template"]),
         sha256=row["sha256"],
         fine_tuning_job_id=row.get("fine_tuning_job_id"),
+        hub=hub_source_of(row),
+        remote_code=row.get("remote_code") or (),
+        parameters=row["parameters"],
+        vocabulary_size=row["vocabulary_size"],
+        shape=row.get("shape"),
     )
 
 
@@ -325,6 +345,7 @@ def adapter_of(row: Mapping[str, Any]) -> Adapter:
         sha256=row["sha256"],
         fine_tuning_job_id=row["fine_tuning_job_id"],
         prompt_id=row["prompt_id"],
+        hub=hub_source_of(row),
     )
 
 

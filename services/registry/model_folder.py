@@ -6,7 +6,9 @@ Runs in a prepare child; refuses pickle weights and code that came with the mode
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ from typing import Any
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.recipes import ORDINARY_MODEL_FAMILIES
+from tunebus.services.registry import chat_template
+from tunebus.services.registry.hub_source import Fetched
 from tunebus.services.registry.safetensors_header import DTYPES, Tensor, read_header
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+_NO_LINEAR_LAYER = re.compile(r"embed|\bwte\b|\bwpe\b|\blm_head\b|\bscore\b")
 MAX_CONFIG_BYTES = 20_000_000
 
 
@@ -35,10 +40,18 @@ class ModelFolder:
     has_chat_template: bool
     bytes: int
     sha256: str
+    shape: dict[str, Any] | None = None
+    remote_code: tuple[str, ...] = ()
+    hub: Fetched | None = None
 
 
-def inspect(folder: Path, location: str, shown: str) -> ModelFolder:
-    """Errors: `invalid`, `not_supported`; each names `path` and says what to do."""
+def inspect(
+    folder: Path, location: str, shown: str, *, code: Sequence[str] | None = None, approved: bool = False
+) -> ModelFolder:
+    """`code` are the Python files of a repository that were not fetched; `approved` says that they may run.
+
+    Errors: `invalid`, `not_supported`, `not_permitted`; each names `path` and says what to do.
+    """
     if not folder.is_dir():
         raise fail(
             Code.INVALID,
@@ -46,6 +59,9 @@ def inspect(folder: Path, location: str, shown: str) -> ModelFolder:
             param="path",
         )
     config = read_json(folder, "config.json", shown)
+    needs_code = _needs_code(config)
+    if needs_code and not approved:
+        raise _unapproved(folder, shown, code)
     architecture, family = _architecture(config, shown)
     shards = weight_files(folder, shown)
     tensors: dict[str, Tensor] = {}
@@ -57,6 +73,7 @@ def inspect(folder: Path, location: str, shown: str) -> ModelFolder:
         raise fail(
             Code.INVALID, f"{shown} has no tokenizer", param="path", hint="tokenizer.json belongs beside config.json"
         )
+    chat_template.check(folder, shown)
     digest, size = _digest(folder, shards)
     sizes: Counter[str] = Counter()
     for tensor in tensors.values():
@@ -72,7 +89,31 @@ def inspect(folder: Path, location: str, shown: str) -> ModelFolder:
         has_chat_template=_has_chat_template(folder, shown),
         bytes=size,
         sha256=digest,
+        shape=_shape(config, tensors),
+        remote_code=tuple(_python_files(folder)) if needs_code else (),
     )
+
+
+def _needs_code(config: dict[str, Any]) -> bool:
+    return bool(config.get("auto_map")) and config.get("model_type") not in ORDINARY_MODEL_FAMILIES
+
+
+def _unapproved(folder: Path, shown: str, code: Sequence[str] | None) -> TunebusError:
+    """Of the Hub's models one commit may be approved; a folder may change at any time."""
+    files = ", ".join(_python_files(folder) if code is None else code) or "none of which is there"
+    families = ", ".join(ORDINARY_MODEL_FAMILIES)
+    return fail(
+        Code.NOT_PERMITTED,
+        f"{shown} needs code that came with it to be run: {files}",
+        param="path",
+        hint=f"use a model of a known family, for example {families}"
+        if code is None
+        else "read it; `tunebus model approve-code NAME COMMIT` lets that very commit run, as you",
+    )
+
+
+def _python_files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
 
 
 def weight_files(folder: Path, shown: str) -> list[Path]:
@@ -133,13 +174,6 @@ def _architecture(config: dict[str, Any], shown: str) -> tuple[str, str]:
             param="path",
             hint="use the folder that save_pretrained wrote",
         )
-    if config.get("auto_map") and family not in ORDINARY_MODEL_FAMILIES:
-        raise fail(
-            Code.NOT_SUPPORTED,
-            f"{shown} wants code that came with it to be run (auto_map), which this studio never does",
-            param="path",
-            hint=f"use a model of a known family, for example {', '.join(ORDINARY_MODEL_FAMILIES)}",
-        )
     if not architecture.endswith(("ForCausalLM", "LMHeadModel")):
         raise fail(
             Code.NOT_SUPPORTED,
@@ -153,6 +187,35 @@ def _architecture(config: dict[str, Any], shown: str) -> tuple[str, str]:
 def _whole(config: dict[str, Any], *names: str) -> int | None:
     found = (config.get(name) for name in names)
     return next((value for value in found if isinstance(value, int) and not isinstance(value, bool)), None)
+
+
+def _shape(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """A `ModelShape`, as far as config and headers tell; None where the config speaks in words of its own.
+
+    Linear layers are the matrices that are neither a table of embeddings nor the output head.
+    """
+    layers = _whole(config, "num_hidden_layers", "n_layer", "num_layers")
+    hidden = _whole(config, "hidden_size", "n_embd", "d_model")
+    heads = _whole(config, "num_attention_heads", "n_head", "num_heads")
+    if not (layers and hidden and heads):
+        return None
+    linear: Counter[str] = Counter()
+    weights = 0
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        if len(tensor.shape) != 2 or parts[-1] != "weight" or _NO_LINEAR_LAYER.search(name):
+            continue
+        linear[parts[-2]] += sum(tensor.shape)
+        weights += tensor.count
+    return {
+        "layers": layers,
+        "hidden_size": hidden,
+        "intermediate_size": _whole(config, "intermediate_size", "n_inner", "ffn_dim") or 4 * hidden,
+        "attention_heads": heads,
+        "key_value_heads": _whole(config, "num_key_value_heads") or heads,
+        "linear": dict(linear),
+        "linear_parameters": weights,
+    }
 
 
 def _has_chat_template(folder: Path, shown: str) -> bool:

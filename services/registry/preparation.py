@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 from tunebus.contracts import commands as ask
-from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.contracts.file_bucket import FileBucket
 from tunebus.contracts.recipes import UserScript
 from tunebus.contracts.subjects import DATASET, MODEL
@@ -27,9 +27,11 @@ from tunebus.services.registry.dataset import PreparedDataset
 from tunebus.services.registry.export_job import ExportFacts
 from tunebus.services.registry.export_record import on_record
 from tunebus.services.registry.fine_tuning_job import Asked, MadeModel
+from tunebus.services.registry.hub_fetching import HubFetching, of_the_hub, one_origin
 from tunebus.services.registry.model_folder import ModelFolder
 from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.removal import JobFiles
+from tunebus.services.registry.sizing import Sizing
 from tunebus.services.registry.transfers import Transfers
 from tunebus.services.registry.uploads import Uploads
 
@@ -50,15 +52,19 @@ class Preparation:
         home: Home,
         reads: Engine,
         pool: PreparePool,
+        hub: PreparePool,
         bucket: FileBucket,
         progress: Progress,
         busy: Callable[[], None],
+        sizing: Sizing,
     ) -> None:
         self._home = home
         self._reads = reads
         self._pool = pool
         self._scripts = settings.user_scripts
+        self._sizing = sizing
         self._export_roots = [str(root) for root in settings.export_roots or (settings.home,)]
+        self._hub = HubFetching(home, reads, hub)
         self._uploads = Uploads(home, bucket)
         self._progress = progress
         self._roots = {
@@ -69,11 +75,11 @@ class Preparation:
         self._transfers = Transfers(bucket, settings.namespace, home, self._roots, reads, pool, progress, busy)
         self._long: dict[type, Callable[[Any, str], Awaitable[Any]]] = {
             ask.AddDataset: self._dataset,
+            ask.AddModel: self._model,
+            ask.AddAdapter: self._adapter,
         }
         """Steps that say how far they are, by command id."""
         self._steps: dict[type, Callable[[Any, Any], Awaitable[Any]]] = {
-            ask.AddModel: self._model,
-            ask.AddAdapter: self._adapter,
             ask.AddConfig: self._config,
             ask.RemoveFineTuningJob: self._job_files,
             ask.RemoveEvaluationJob: self._job_files,
@@ -121,13 +127,8 @@ class Preparation:
         return replace(command, facts=facts)
 
     async def _dataset(self, asked: ask.AddDataset, command_id: str) -> PreparedDataset:
-        if (asked.path is None) == (asked.upload is None):
-            raise fail(
-                Code.INVALID,
-                "is required" if asked.path is None else "a path and an upload are two files",
-                param="path" if asked.path is None else "upload",
-                hint="give the path of a file, or the name of one that was uploaded",
-            )
+        if one_origin(asked, asked.upload):
+            return await self._hub_dataset(asked, command_id)
         request = {**self._roots, **asked.model_dump(include=_INSPECTION)}
         if asked.upload is None:
             return await self._inspected({**request, "path": asked.path, "shown": asked.path}, command_id)
@@ -139,21 +140,58 @@ class Preparation:
         report = self._progress.phase(command_id, "inspecting", "bytes")
         return PreparedDataset(**await self._pool.ask("dataset", request, DATASET_SECONDS, report))
 
-    async def _model(self, asked: ask.AddModel, _: None) -> ModelFolder:
-        return ModelFolder(**await self._pool.ask("model", {**self._roots, "path": asked.path}, MODEL_SECONDS))
+    async def _hub_dataset(self, asked: ask.AddDataset, command_id: str) -> PreparedDataset:
+        fetched = await self._hub.dataset(asked, self._progress.phase(command_id, "fetching", "splits"))
+        request = {**self._roots, **asked.model_dump(include=_INSPECTION), "type": "folder"}
+        try:
+            found = await self._inspected(
+                {**request, "path": fetched.location, "shown": asked.huggingface_name}, command_id
+            )
+        except TunebusError as error:
+            raise of_the_hub(error) from None
+        return replace(found, hub=fetched)
 
-    async def _adapter(self, asked: ask.AddAdapter, _: None) -> AdapterFolder | None:
+    async def _model(self, asked: ask.AddModel, command_id: str) -> ModelFolder:
+        if not one_origin(asked):
+            return ModelFolder(**await self._pool.ask("model", {**self._roots, "path": asked.path}, MODEL_SECONDS))
+        fetched, approved = await self._hub.model(asked, self._progress.phase(command_id, "fetching", "bytes"))
+        request = {
+            **self._roots,
+            "path": fetched.location,
+            "shown": f"{asked.huggingface_name} at {fetched.source.revision}",
+            "code": fetched.code,
+            "approved": approved,
+        }
+        try:
+            found = ModelFolder(**await self._pool.ask("model", request, MODEL_SECONDS))
+        except TunebusError as error:
+            raise of_the_hub(error) from None
+        return replace(found, hub=fetched)
+
+    async def _adapter(self, asked: ask.AddAdapter, command_id: str) -> AdapterFolder | None:
         """None when there is no such model: the decision says so, with all else that is wrong."""
+        from_hub = one_origin(asked)
         model = await self._found(MODEL, asked.model_id)
         if model is None:
             return None
         request = {
             **self._roots,
             "path": asked.path,
+            "shown": asked.path or asked.huggingface_name,
             "model_name": model["name"],
+            "model_hub_name": model["huggingface_name"],
             "model_folder": str(self._home.resolve(model["location"])),
         }
-        return AdapterFolder(**await self._pool.ask("adapter", request, MODEL_SECONDS))
+        if not from_hub:
+            return AdapterFolder(**await self._pool.ask("adapter", request, MODEL_SECONDS))
+        fetched = await self._hub.adapter(asked, self._progress.phase(command_id, "fetching", "bytes"))
+        try:
+            found = AdapterFolder(
+                **await self._pool.ask("adapter", {**request, "path": fetched.location}, MODEL_SECONDS)
+            )
+        except TunebusError as error:
+            raise of_the_hub(error) from None
+        return replace(found, hub=fetched)
 
     async def _config(self, asked: ask.AddConfig, _: None) -> ConfigBody:
         request = {"type": asked.type, "document": asked.config}
@@ -185,7 +223,11 @@ class Preparation:
             found = await self._with_script(found, asked.user_script)
         if "dataset_id" in before.in_doubt:
             return found
-        return await self._with_changed_files(found, {"dataset_id": asked.dataset_id}.items())
+        found = await self._with_changed_files(found, {"dataset_id": asked.dataset_id}.items())
+        if found.problems:
+            return found
+        _, _, facts = await self._sizing.facts(asked, found, self._pool)
+        return replace(found, facts=facts)
 
     async def _with_script(self, before: Asked, name: str) -> Asked:
         """Add the user's script, or why it cannot be run."""

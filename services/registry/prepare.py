@@ -29,6 +29,7 @@ from tunebus.services.registry import (
     example,
     export_destination,
     import_document,
+    lengths,
     model_folder,
     preview,
     user_scripts,
@@ -47,13 +48,24 @@ def inspect_dataset(request: Document) -> Document:
 
 def inspect_model(request: Document) -> Document:
     place = _place(request)
-    return asdict(model_folder.inspect(place.path, place.location, str(request["path"])))
+    found = model_folder.inspect(
+        place.path,
+        place.location,
+        str(request.get("shown") or request["path"]),
+        code=request.get("code"),
+        approved=bool(request.get("approved")),
+    )
+    return asdict(found)
 
 
 def inspect_adapter(request: Document) -> Document:
     place = _place(request)
-    model = adapter_folder.BaseModel(request["model_name"], Path(request["model_folder"]))
-    return asdict(adapter_folder.inspect(place.path, place.location, str(request["path"]), model))
+    model = adapter_folder.BaseModel(
+        request["model_name"], Path(request["model_folder"]), request.get("model_hub_name")
+    )
+    return asdict(
+        adapter_folder.inspect(place.path, place.location, str(request.get("shown") or request["path"]), model)
+    )
 
 
 def read_config(request: Document) -> Document:
@@ -90,6 +102,11 @@ def preview_dataset(request: Document) -> Document:
     return preview.preview(DatasetSource.model_validate(request["source"]), limit=request["limit"])
 
 
+def count_tokens(request: Document) -> Document:
+    source = DatasetSource.model_validate(request["source"])
+    return lengths.count(source, Path(request["model"]), request["rows"], request["bytes"], request["chat"])
+
+
 def stage_import(request: Document) -> Document:
     return import_document.stage(Path(request["document"]), Path(request["staged"]), _roots(request), report)
 
@@ -117,6 +134,7 @@ STEPS: dict[str, Callable[[Document], Document]] = {
     "adapter": inspect_adapter,
     "config": read_config,
     "destination": check_destination,
+    "lengths": count_tokens,
     "script": find_script,
     "unchanged": check_unchanged,
     "size": size_of_folder,

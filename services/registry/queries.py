@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from tunebus.contracts import queries as ask
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, Problem, TunebusError, combine, fail, from_validation
-from tunebus.contracts.recipes import DatasetSource, PromptTemplates
+from tunebus.contracts.recipes import DatasetSource, PromptTemplates, files_type
 from tunebus.contracts.subjects import DATASET, EVALUATION_JOB, MODEL, PROMPT
 from tunebus.projections import queries
 from tunebus.projections.history import History
@@ -22,9 +22,11 @@ from tunebus.projections.tables import ENDED_STATES
 from tunebus.services.platform import database
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.upcasters import UPCASTERS
-from tunebus.services.registry import comparison, evaluation_rows, prompt_generation
+from tunebus.services.registry import comparison, evaluation_rows, fine_tuning_job, prompt_generation
 from tunebus.services.registry.children import PreparePool
+from tunebus.services.registry.fine_tuning_job import Asked
 from tunebus.services.registry.progress import Progress
+from tunebus.services.registry.sizing import Sizing
 
 _TEMPLATES = ("prompt_template", "input_template", "completion_template")
 PREVIEW_SECONDS = 60.0
@@ -46,6 +48,7 @@ class QueryAnswers:
         pool: PreparePool,
         tokenizers: PreparePool,
         progress: Progress,
+        sizing: Sizing,
     ) -> None:
         self._home = home
         self._reads = reads
@@ -54,6 +57,7 @@ class QueryAnswers:
         self._pool = pool
         self._tokenizers = tokenizers
         self._progress = progress
+        self._sizing = sizing
         self._history = History(UPCASTERS.upcast)
         self._with_files: dict[type[ask.Query], Callable[[Any], Awaitable[Document]]] = {
             ask.PreviewDataset: self._preview_dataset,
@@ -64,6 +68,7 @@ class QueryAnswers:
             ask.CompareEvaluations: self._compare_evaluations,
             ask.ExportEvaluations: self._export_evaluations,
             ask.GetLog: self._log,
+            ask.EstimateFineTuningJob: self._estimate,
         }
 
     async def answer(self, name: str, body: bytes) -> Document:
@@ -152,7 +157,7 @@ class QueryAnswers:
         return DatasetSource(
             dataset_id=row["id"],
             location=str(self._home.resolve(row["location"])),
-            type=row["type"],
+            type=files_type(row["type"]),
             files=row["files"],
             column_mapping=row["column_mapping"],
             skip_broken=row["skip_broken"],
@@ -247,6 +252,28 @@ class QueryAnswers:
             if not found:
                 found = children(queries.find(connection, EVALUATION_JOB, parent_id, param="parent_id")["parent_id"])
             return found
+
+    async def _estimate(self, query: ask.EstimateFineTuningJob) -> Document:
+        """Errors: all that a start would be refused with; `not_supported` for a model of unknown shape."""
+        if query.user_script is not None:
+            raise fail(
+                Code.NOT_SUPPORTED,
+                "what a script of your own needs cannot be told",
+                param="user_script",
+                hint="leave it out to see what the method's own training would need",
+            )
+        found, problems, facts = await self._sizing.facts(query, Asked(), self._pool)
+        if problems or found is None:
+            raise TunebusError(combine(problems))
+        document = fine_tuning_job.estimated(found, facts)
+        if document is None:
+            raise fail(
+                Code.NOT_SUPPORTED,
+                f"nothing is known of the layers of model {found.model.name!r}",
+                param="base_model_id",
+                hint="it was added by an older version: add it again",
+            )
+        return document
 
     async def _log(self, query: ask.GetLog) -> Document:
         """From the telemetry; from the attempt's own file where that has not arrived, or cannot be read."""

@@ -62,6 +62,20 @@ def sample_and_split(
     return Split(train=chosen[held_out:], test=chosen[:held_out])
 
 
+def split_sizes(
+    rows: int, *, fraction: float = 1.0, train_share: float = 0.95, splits: Sequence[tuple[str, int]] = ()
+) -> tuple[int, int]:
+    """How many rows `sample_and_split` trains on and holds out, without shuffling any."""
+    chosen = sum(count for name, count in splits if name not in HELD_OUT) if splits else rows
+    if fraction < 1 and chosen:
+        chosen = max(1, int((_decimal(fraction) * chosen).to_integral_value(rounding=ROUND_FLOOR)))
+    test_split = own_test_split([name for name, _ in splits])
+    if test_split is not None:
+        return chosen, sum(count for name, count in splits if name == test_split)
+    held_out = 0 if train_share == 1 else held_out_rows(chosen, train_share)
+    return chosen - held_out, held_out
+
+
 def own_test_split(names: Sequence[str]) -> str | None:
     """The split that is a dataset's test set, or None where it has none."""
     return next((name for name in HELD_OUT if name in names), None)

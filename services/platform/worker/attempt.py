@@ -22,6 +22,7 @@ from tunebus.services.platform.settings import Settings
 from tunebus.services.platform.worker import inputs, memory, user_script
 from tunebus.services.platform.worker.bus import Bus
 from tunebus.services.platform.worker.calls import Registry
+from tunebus.services.platform.worker.capabilities import Loads
 from tunebus.services.platform.worker.child import Child, Exit, environment
 from tunebus.services.platform.worker.conclusion import as_ending, close_spool, conclude
 from tunebus.services.platform.worker.control import Control
@@ -49,9 +50,9 @@ class WorkerKind:
     name: str
     job_kind: rpc.JobKind
     command: Sequence[str]
+    verify_checkpoint: VerifyCheckpoint | None = None
     other_kinds: Sequence[rpc.JobKind] = ()
     environment: Callable[[Mapping[str, Any], Settings], Mapping[str, str]] | None = None
-    verify_checkpoint: VerifyCheckpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Surroundings:
     bus: Bus
     registry: Registry
     shutdown: asyncio.Event
+    gpus: Sequence[rpc.Device]
+    loads: Loads
 
 
 class Attempt:
@@ -110,7 +113,9 @@ class Attempt:
         """From the recipe to the child's death, and the name of that."""
         control, folder = self._control, self._folder
         try:
-            job = await asyncio.to_thread(self._prepare)
+            job = await asyncio.to_thread(
+                prepare, self._around.kind, self._assignment, self._around.home, self._around.settings, folder
+            )
             if not control.wants_a_child:
                 return not_started(folder, control.told)
             command = [*self._around.kind.command, str(folder.job_file)]
@@ -132,32 +137,6 @@ class Attempt:
         control.told.step = self._progress.step
         logger.info("child ended", extra={**self._names, "exit_code": left.code, "signal": left.signal})
         return ending_of(folder, self._around.home, left, control.told)
-
-    def _prepare(self) -> ChildJob:
-        """Check the inputs, choose the checkpoint, write `job.json`. Reads whole files: not for the event loop."""
-        around, assignment = self._around, self._assignment
-        recipe = inputs.localize(assignment.recipe, around.home)
-        if recipe.get("dataset"):
-            inputs.check_dataset(recipe["dataset"])
-        resume = None
-        if around.kind.verify_checkpoint is not None:
-            resume = inputs.newest_whole(assignment.checkpoints, around.home, around.kind.verify_checkpoint)
-        script = user_script.take(recipe.get("user_script"), around.settings.user_scripts, self._folder.script)
-        workers = around.settings.trainers if around.kind.name == "trainer" else around.settings.evaluators
-        job = ChildJob(
-            kind=assignment.kind,
-            job_id=assignment.job_id,
-            attempt=assignment.attempt,
-            attempt_folder=str(self._folder.path),
-            recipe=recipe,
-            resume_from=str(resume[1]) if resume else None,
-            resume_manifest_sha256=resume[0].manifest_sha256 if resume else None,
-            threads=inputs.threads(recipe.get("num_cpu"), around.settings.threads_per_job, workers),
-            script=str(self._folder.script) if script else None,
-            script_folder=str(script) if script else None,
-        )
-        write_document(self._folder.job_file, job.model_dump(mode="json"))
-        return job
 
     def _unprepared(self, error: OSError) -> FailAttempt:
         text = f"the attempt could not be prepared: {error.filename or self._folder.path}: {error.strerror}"
@@ -203,8 +182,39 @@ class Attempt:
             attempt=self._assignment.attempt,
             step=self._progress.step,
             total_steps=self._progress.total_steps,
+            load=await self._around.loads.now(),
         )
         return await self._around.registry.heartbeat(call, timeout)
+
+
+def prepare(
+    kind: WorkerKind, assignment: rpc.Assignment, home: Home, settings: Settings, folder: AttemptFolder
+) -> ChildJob:
+    """Check the inputs, choose the checkpoint, write `job.json`. Reads whole files: not for the event loop.
+    Errors: Refused, OSError.
+    """
+    recipe = inputs.localize(assignment.recipe, home)
+    if recipe.get("dataset"):
+        inputs.check_dataset(recipe["dataset"])
+    resume = None
+    if kind.verify_checkpoint is not None:
+        resume = inputs.newest_whole(assignment.checkpoints, home, kind.verify_checkpoint)
+    script = user_script.take(recipe.get("user_script"), settings.user_scripts, folder.script)
+    workers = settings.trainers if kind.name == "trainer" else settings.evaluators
+    job = ChildJob(
+        kind=assignment.kind,
+        job_id=assignment.job_id,
+        attempt=assignment.attempt,
+        attempt_folder=str(folder.path),
+        recipe=recipe,
+        resume_from=str(resume[1]) if resume else None,
+        resume_manifest_sha256=resume[0].manifest_sha256 if resume else None,
+        threads=inputs.threads(recipe.get("num_cpu"), settings.threads_per_job, workers),
+        script=str(folder.script) if script else None,
+        script_folder=str(script) if script else None,
+    )
+    write_document(folder.job_file, job.model_dump(mode="json"))
+    return job
 
 
 def attempt_folder(home: Home, assignment: rpc.Assignment) -> AttemptFolder:

@@ -24,7 +24,7 @@ from tunebus.services.platform.worker.attempt import Attempt, Surroundings, Work
 from tunebus.services.platform.worker.bells import Bells
 from tunebus.services.platform.worker.bus import Bus
 from tunebus.services.platform.worker.calls import Registry
-from tunebus.services.platform.worker.capabilities import artifact_root, capabilities, gpus
+from tunebus.services.platform.worker.capabilities import Loads, artifact_root, capabilities, devices
 from tunebus.services.platform.worker.recovery import recover
 
 LONGEST_PAUSE = 5.0
@@ -43,10 +43,9 @@ class ShutDown(Exception):
 class Worker:
     """One worker. It has at most one job at a time and shares nothing with its neighbours."""
 
-    def __init__(self, around: Surroundings, bells: Bells, gpu_names: list[str]) -> None:
+    def __init__(self, around: Surroundings, bells: Bells) -> None:
         self._around = around
         self._bells = bells
-        self._gpus = gpu_names
         self._said: str | None = None
 
     async def run(self) -> None:
@@ -78,8 +77,10 @@ class Worker:
             worker_id=self._around.worker_id,
             claim_id=new_id(),
             kind=self._around.kind.job_kind,
+            kinds=[self._around.kind.job_kind, *self._around.kind.other_kinds],
             host=socket.gethostname(),
-            capabilities=capabilities(root, self._gpus),
+            capabilities=capabilities(root, self._around.gpus),
+            load=await self._around.loads.now(),
         )
         pause = 0.25
         while True:
@@ -141,6 +142,7 @@ async def _serve(service: Service, kind: WorkerKind, client: BusClient) -> None:
     settings = service.settings
     worker_id = f"{service.name}-{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
     registry = Registry(client, settings.subjects)
+    gpus = await devices()
     around = Surroundings(
         kind=kind,
         worker_id=worker_id,
@@ -149,9 +151,11 @@ async def _serve(service: Service, kind: WorkerKind, client: BusClient) -> None:
         bus=Bus(client, settings.subjects, worker_id),
         registry=registry,
         shutdown=service.stop,
+        gpus=gpus,
+        loads=Loads(gpus),
     )
     bells = Bells(client, settings.subjects, kind.name, registry)
-    worker = Worker(around, bells, await gpus())
+    worker = Worker(around, bells)
     service.ready()
     try:
         await worker.run()

@@ -54,7 +54,8 @@ def test_the_rest_stays() -> None:
     given = {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "1", "TOKENIZERS_PARALLELISM": "true", "TUNEBUS_HOME": "/h"}
     kept = environment(3, {**given, "TUNEBUS_LOG_LEVEL": "DEBUG", "OMP_NUM_THREADS": "64"})
     assert kept["PATH"] == "/bin"
-    assert kept["CUDA_VISIBLE_DEVICES"] == "1"
+    assert kept["CUDA_VISIBLE_DEVICES"] == "", "a job that was given no GPU sees none"
+    assert environment(3, given, gpus=["GPU-a", "GPU-b"])["CUDA_VISIBLE_DEVICES"] == "GPU-a,GPU-b"
     assert kept["TUNEBUS_HOME"] == "/h"
     assert kept["OMP_NUM_THREADS"] == "3"
     assert kept["TOKENIZERS_PARALLELISM"] == "false"

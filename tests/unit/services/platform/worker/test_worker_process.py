@@ -33,18 +33,46 @@ def test_a_messaging_process_loads_neither_torch_nor_sql(kind: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-async def test_hidden_gpus_are_not_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The driver's tool on a machine of two GPUs, in the driver's own words."""
     tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho NVIDIA A\necho NVIDIA B\n")
+    tool.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in *utilization*) echo "GPU-aa11, 75, 2048"; echo "GPU-bb22, [N/A], 0";;\n'
+        '*) echo "GPU-aa11, NVIDIA A, 23034"; echo "GPU-bb22, NVIDIA B, [N/A]";; esac\n'
+    )
     tool.chmod(0o755)
     monkeypatch.setattr(capabilities.shutil, "which", lambda _: str(tool))
-    assert await capabilities.gpus({}) == ["NVIDIA A", "NVIDIA B"]
-    assert await capabilities.gpus({"CUDA_VISIBLE_DEVICES": "1"}) == ["NVIDIA B"]
-    assert await capabilities.gpus({"CUDA_VISIBLE_DEVICES": "7"}) == []
-    assert await capabilities.gpus({"CUDA_VISIBLE_DEVICES": "GPU-ab12"}) == ["NVIDIA A"]
-    assert await capabilities.gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
-    tool.write_text("#!/bin/sh\nexit 9\n")
-    assert await capabilities.gpus({}) == []
+    return tool
+
+
+async def test_hidden_gpus_are_not_offered(nvidia_smi: Path) -> None:
+    async def names(visible: str | None = None) -> list[str]:
+        found = await capabilities.devices({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+        return [device.name for device in found]
+
+    assert await names() == ["NVIDIA A", "NVIDIA B"]
+    assert await names("1") == ["NVIDIA B"]
+    assert await names("7") == []
+    assert await names("GPU-bb22") == ["NVIDIA B"]
+    assert await names("GPU-bb") == ["NVIDIA B"]
+    assert await names("") == []
+    first, second = await capabilities.devices({})
+    assert (first.id, first.memory_gb) == ("GPU-aa11", 22.49)
+    assert second.memory_gb is None
+    nvidia_smi.write_text("#!/bin/sh\nexit 9\n")
+    assert await names() == []
+
+
+async def test_the_load_of_the_machine_and_of_the_workers_own_gpus_is_told(nvidia_smi: Path) -> None:
+    loads = capabilities.Loads(await capabilities.devices({"CUDA_VISIBLE_DEVICES": "0"}))
+    load = await loads.now()
+    assert 0 < load.memory_percent < 100
+    (gpu,) = load.gpus
+    assert (gpu.id, gpu.percent, gpu.memory_gb) == ("GPU-aa11", 75.0, 2.0)
+    nvidia_smi.write_text("#!/bin/sh\nexit 9\n")
+    assert await loads.now() is load, "not asked again at once"
 
 
 def test_an_artifact_root_that_is_not_there_is_none(tmp_path: Path) -> None:
