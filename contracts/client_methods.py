@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from tunebus.contracts.commands import EvaluationCombination
 from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.queries import Page
-from tunebus.contracts.recipes import ChatMessage, GenerationSettings
+from tunebus.contracts.recipes import ChatMessage, Checked, GenerationSettings
 
 
 class AsyncMethods(Protocol):
@@ -27,7 +27,11 @@ class AsyncMethods(Protocol):
         name: str,
         path: str | None = None,
         upload: str | None = None,
-        type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder"] | None = None,
+        type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder", "huggingface"] | None = None,
+        huggingface_name: str | None = None,
+        config_name: str | None = None,
+        split: str | None = None,
+        revision: str | None = None,
         description: str | None = None,
         format: Literal["prompt", "messages", "prompt_completion", "alpaca", "sharegpt", "preference", "text"]
         | None = None,
@@ -35,7 +39,8 @@ class AsyncMethods(Protocol):
         skip_broken: bool | None = None,
     ) -> Outcome:
         """Register rows to train and evaluate on: a file, or a folder of files with named splits, by `path` inside
-        an allowed root (or an `artifact:` URI), or a file of the file bucket by the name it was uploaded under.
+        an allowed root (or an `artifact:` URI), a file of the file bucket by the name it was uploaded under, or
+        a dataset of the Hub, pinned to the commit that `revision` (main, if not given) stands for now.
         """
         return await self.send(
             "AddDataset",
@@ -44,6 +49,10 @@ class AsyncMethods(Protocol):
                 "path": path,
                 "upload": upload,
                 "type": type,
+                "huggingface_name": huggingface_name,
+                "config_name": config_name,
+                "split": split,
+                "revision": revision,
                 "description": description,
                 "format": format,
                 "column_mapping": column_mapping,
@@ -55,30 +64,64 @@ class AsyncMethods(Protocol):
         self,
         *,
         name: str,
-        path: str,
-        type: Literal["local"] | None = None,
+        path: str | None = None,
+        huggingface_name: str | None = None,
+        revision: str | None = None,
+        type: Literal["local", "huggingface"] | None = None,
         description: str | None = None,
     ) -> Outcome:
-        """Register a base model: a folder with a config and safetensors weights."""
-        return await self.send("AddModel", {"name": name, "path": path, "type": type, "description": description})
+        """Register a base model: a folder with a config and safetensors weights, by `path`, or a model of the Hub,
+        fetched at once and pinned to the commit that `revision` (main, if not given) stands for now.
+        """
+        return await self.send(
+            "AddModel",
+            {
+                "name": name,
+                "path": path,
+                "huggingface_name": huggingface_name,
+                "revision": revision,
+                "type": type,
+                "description": description,
+            },
+        )
+
+    async def approve_remote_code(
+        self,
+        *,
+        huggingface_name: str,
+        revision: str,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Let the code of one commit of a Hub model run in trainings and evaluations. Read it first: it runs as
+        you.
+        """
+        return await self.send(
+            "ApproveRemoteCode", {"huggingface_name": huggingface_name, "revision": revision, "reason": reason}
+        )
 
     async def add_adapter(
         self,
         *,
         name: str,
         model_id: str,
-        path: str,
-        type: Literal["local"] | None = None,
+        path: str | None = None,
+        huggingface_name: str | None = None,
+        revision: str | None = None,
+        type: Literal["local", "huggingface"] | None = None,
         fine_tuning_job_id: str | None = None,
         prompt_id: str | None = None,
     ) -> Outcome:
-        """Register an adapter folder (`adapter_config.json`, `adapter_model.safetensors`) that was made elsewhere."""
+        """Register an adapter (`adapter_config.json`, `adapter_model.safetensors`) that was made elsewhere: a
+        folder, by `path`, or one of the Hub.
+        """
         return await self.send(
             "AddAdapter",
             {
                 "name": name,
                 "model_id": model_id,
                 "path": path,
+                "huggingface_name": huggingface_name,
+                "revision": revision,
                 "type": type,
                 "fine_tuning_job_id": fine_tuning_job_id,
                 "prompt_id": prompt_id,
@@ -367,8 +410,8 @@ class AsyncMethods(Protocol):
         """Queue one evaluation per combination under one parent; the reply's `ids` are those of all. The split is
         that of the job that made the compared adapter or model. With `prompts` in place of datasets, each is
         answered by every combination ("try it"). `leakage` says what becomes of rows that another compared
-        adapter was trained on: `warn` scores each adapter on its own held-out rows, `exclude` scores all on the
-        rows that none has seen.
+        adapter was trained on: `warn` scores each adapter on its own held-out rows, `exclude` all on the rows
+        that none has seen.
         """
         return await self.send(
             "StartEvaluationJob",
@@ -732,6 +775,22 @@ class AsyncMethods(Protocol):
             await self.query("ListModels", {"limit": limit, "after": after, "as_of": as_of, "type": type})
         )
 
+    async def list_remote_code_approvals(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        as_of: int | str | None = None,
+        huggingface_name: str | None = None,
+    ) -> Page:
+        """Which commits of Hub models may run code of their own, who said so and why."""
+        return Page.model_validate(
+            await self.query(
+                "ListRemoteCodeApprovals",
+                {"limit": limit, "after": after, "as_of": as_of, "huggingface_name": huggingface_name},
+            )
+        )
+
     async def list_adapters(
         self,
         *,
@@ -974,6 +1033,98 @@ class AsyncMethods(Protocol):
         """Ask `GetFineTuningJob`."""
         return await self.query("GetFineTuningJob", {"id": id, "as_of": as_of})
 
+    async def estimate_fine_tuning_job(
+        self,
+        *,
+        base_model_id: str,
+        dataset_id: str,
+        prompt_id: str | None = None,
+        adapter_name: str | None = None,
+        method: str | None = None,
+        num_workers: int | None = None,
+        num_cpu: int | None = None,
+        num_gpu: int | None = None,
+        num_memory: float | None = None,
+        num_epochs: float | None = None,
+        learning_rate: float | None = None,
+        max_steps: int | None = None,
+        batch_size: int | None = None,
+        gradient_accumulation_steps: int | None = None,
+        gradient_checkpointing: bool | None = None,
+        max_length: int | None = None,
+        seed: int | None = None,
+        save_steps: int | None = None,
+        eval_steps: int | None = None,
+        save_total_limit: int | None = None,
+        load_best_model_at_end: bool | None = None,
+        early_stopping_patience: int | None = None,
+        early_stopping_threshold: float | None = None,
+        eval_samples: int | None = None,
+        dataset_fraction: float | None = None,
+        train_test_split: float | None = None,
+        training_arguments: str | dict[str, Any] | None = None,
+        lora: str | dict[str, Any] | None = None,
+        quantization: str | dict[str, Any] | None = None,
+        framework_type: str | None = None,
+        text_format: Literal["chat", "plain"] | None = None,
+        register_adapter: bool | None = None,
+        user_script: str | None = None,
+        user_config: str | dict[str, Any] | None = None,
+        priority: int | None = None,
+        hold: bool | None = None,
+        depends_on: list[str] | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
+    ) -> dict[str, Any]:
+        """What a fine-tuning would need: memory term by term, steps, tokens, disk and time, and whether a trainer
+        that is present has it. Takes what `StartFineTuningJob` takes, refuses what that refuses, and starts
+        nothing.
+        """
+        return await self.query(
+            "EstimateFineTuningJob",
+            {
+                "base_model_id": base_model_id,
+                "dataset_id": dataset_id,
+                "prompt_id": prompt_id,
+                "adapter_name": adapter_name,
+                "method": method,
+                "num_workers": num_workers,
+                "num_cpu": num_cpu,
+                "num_gpu": num_gpu,
+                "num_memory": num_memory,
+                "num_epochs": num_epochs,
+                "learning_rate": learning_rate,
+                "max_steps": max_steps,
+                "batch_size": batch_size,
+                "gradient_accumulation_steps": gradient_accumulation_steps,
+                "gradient_checkpointing": gradient_checkpointing,
+                "max_length": max_length,
+                "seed": seed,
+                "save_steps": save_steps,
+                "eval_steps": eval_steps,
+                "save_total_limit": save_total_limit,
+                "load_best_model_at_end": load_best_model_at_end,
+                "early_stopping_patience": early_stopping_patience,
+                "early_stopping_threshold": early_stopping_threshold,
+                "eval_samples": eval_samples,
+                "dataset_fraction": dataset_fraction,
+                "train_test_split": train_test_split,
+                "training_arguments": training_arguments,
+                "lora": lora,
+                "quantization": quantization,
+                "framework_type": framework_type,
+                "text_format": text_format,
+                "register_adapter": register_adapter,
+                "user_script": user_script,
+                "user_config": user_config,
+                "priority": priority,
+                "hold": hold,
+                "depends_on": depends_on,
+                "labels": labels,
+                "notes": notes,
+            },
+        )
+
     async def get_evaluation_job(
         self,
         *,
@@ -1117,7 +1268,7 @@ class AsyncMethods(Protocol):
         format: Literal["csv", "json"] | None = None,
         after: str | None = None,
     ) -> dict[str, Any]:
-        """A comparison as the text of a file, in pieces: ask again with `next` as `after` until there is none, and
+        """A comparison as the text of a file, in pieces: ask again with `next` as `after` until there is none;
         join them. `part`: every metric of every combination, or every row with everyone's answers and figures.
         In CSV a cell that a spreadsheet would take for a formula begins with an apostrophe.
         """
@@ -1271,7 +1422,11 @@ class Methods(Protocol):
         name: str,
         path: str | None = None,
         upload: str | None = None,
-        type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder"] | None = None,
+        type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder", "huggingface"] | None = None,
+        huggingface_name: str | None = None,
+        config_name: str | None = None,
+        split: str | None = None,
+        revision: str | None = None,
         description: str | None = None,
         format: Literal["prompt", "messages", "prompt_completion", "alpaca", "sharegpt", "preference", "text"]
         | None = None,
@@ -1279,7 +1434,8 @@ class Methods(Protocol):
         skip_broken: bool | None = None,
     ) -> Outcome:
         """Register rows to train and evaluate on: a file, or a folder of files with named splits, by `path` inside
-        an allowed root (or an `artifact:` URI), or a file of the file bucket by the name it was uploaded under.
+        an allowed root (or an `artifact:` URI), a file of the file bucket by the name it was uploaded under, or
+        a dataset of the Hub, pinned to the commit that `revision` (main, if not given) stands for now.
         """
         return self.send(
             "AddDataset",
@@ -1288,6 +1444,10 @@ class Methods(Protocol):
                 "path": path,
                 "upload": upload,
                 "type": type,
+                "huggingface_name": huggingface_name,
+                "config_name": config_name,
+                "split": split,
+                "revision": revision,
                 "description": description,
                 "format": format,
                 "column_mapping": column_mapping,
@@ -1299,30 +1459,64 @@ class Methods(Protocol):
         self,
         *,
         name: str,
-        path: str,
-        type: Literal["local"] | None = None,
+        path: str | None = None,
+        huggingface_name: str | None = None,
+        revision: str | None = None,
+        type: Literal["local", "huggingface"] | None = None,
         description: str | None = None,
     ) -> Outcome:
-        """Register a base model: a folder with a config and safetensors weights."""
-        return self.send("AddModel", {"name": name, "path": path, "type": type, "description": description})
+        """Register a base model: a folder with a config and safetensors weights, by `path`, or a model of the Hub,
+        fetched at once and pinned to the commit that `revision` (main, if not given) stands for now.
+        """
+        return self.send(
+            "AddModel",
+            {
+                "name": name,
+                "path": path,
+                "huggingface_name": huggingface_name,
+                "revision": revision,
+                "type": type,
+                "description": description,
+            },
+        )
+
+    def approve_remote_code(
+        self,
+        *,
+        huggingface_name: str,
+        revision: str,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Let the code of one commit of a Hub model run in trainings and evaluations. Read it first: it runs as
+        you.
+        """
+        return self.send(
+            "ApproveRemoteCode", {"huggingface_name": huggingface_name, "revision": revision, "reason": reason}
+        )
 
     def add_adapter(
         self,
         *,
         name: str,
         model_id: str,
-        path: str,
-        type: Literal["local"] | None = None,
+        path: str | None = None,
+        huggingface_name: str | None = None,
+        revision: str | None = None,
+        type: Literal["local", "huggingface"] | None = None,
         fine_tuning_job_id: str | None = None,
         prompt_id: str | None = None,
     ) -> Outcome:
-        """Register an adapter folder (`adapter_config.json`, `adapter_model.safetensors`) that was made elsewhere."""
+        """Register an adapter (`adapter_config.json`, `adapter_model.safetensors`) that was made elsewhere: a
+        folder, by `path`, or one of the Hub.
+        """
         return self.send(
             "AddAdapter",
             {
                 "name": name,
                 "model_id": model_id,
                 "path": path,
+                "huggingface_name": huggingface_name,
+                "revision": revision,
                 "type": type,
                 "fine_tuning_job_id": fine_tuning_job_id,
                 "prompt_id": prompt_id,
@@ -1611,8 +1805,8 @@ class Methods(Protocol):
         """Queue one evaluation per combination under one parent; the reply's `ids` are those of all. The split is
         that of the job that made the compared adapter or model. With `prompts` in place of datasets, each is
         answered by every combination ("try it"). `leakage` says what becomes of rows that another compared
-        adapter was trained on: `warn` scores each adapter on its own held-out rows, `exclude` scores all on the
-        rows that none has seen.
+        adapter was trained on: `warn` scores each adapter on its own held-out rows, `exclude` all on the rows
+        that none has seen.
         """
         return self.send(
             "StartEvaluationJob",
@@ -1976,6 +2170,22 @@ class Methods(Protocol):
             self.query("ListModels", {"limit": limit, "after": after, "as_of": as_of, "type": type})
         )
 
+    def list_remote_code_approvals(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        as_of: int | str | None = None,
+        huggingface_name: str | None = None,
+    ) -> Page:
+        """Which commits of Hub models may run code of their own, who said so and why."""
+        return Page.model_validate(
+            self.query(
+                "ListRemoteCodeApprovals",
+                {"limit": limit, "after": after, "as_of": as_of, "huggingface_name": huggingface_name},
+            )
+        )
+
     def list_adapters(
         self,
         *,
@@ -2218,6 +2428,98 @@ class Methods(Protocol):
         """Ask `GetFineTuningJob`."""
         return self.query("GetFineTuningJob", {"id": id, "as_of": as_of})
 
+    def estimate_fine_tuning_job(
+        self,
+        *,
+        base_model_id: str,
+        dataset_id: str,
+        prompt_id: str | None = None,
+        adapter_name: str | None = None,
+        method: str | None = None,
+        num_workers: int | None = None,
+        num_cpu: int | None = None,
+        num_gpu: int | None = None,
+        num_memory: float | None = None,
+        num_epochs: float | None = None,
+        learning_rate: float | None = None,
+        max_steps: int | None = None,
+        batch_size: int | None = None,
+        gradient_accumulation_steps: int | None = None,
+        gradient_checkpointing: bool | None = None,
+        max_length: int | None = None,
+        seed: int | None = None,
+        save_steps: int | None = None,
+        eval_steps: int | None = None,
+        save_total_limit: int | None = None,
+        load_best_model_at_end: bool | None = None,
+        early_stopping_patience: int | None = None,
+        early_stopping_threshold: float | None = None,
+        eval_samples: int | None = None,
+        dataset_fraction: float | None = None,
+        train_test_split: float | None = None,
+        training_arguments: str | dict[str, Any] | None = None,
+        lora: str | dict[str, Any] | None = None,
+        quantization: str | dict[str, Any] | None = None,
+        framework_type: str | None = None,
+        text_format: Literal["chat", "plain"] | None = None,
+        register_adapter: bool | None = None,
+        user_script: str | None = None,
+        user_config: str | dict[str, Any] | None = None,
+        priority: int | None = None,
+        hold: bool | None = None,
+        depends_on: list[str] | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
+    ) -> dict[str, Any]:
+        """What a fine-tuning would need: memory term by term, steps, tokens, disk and time, and whether a trainer
+        that is present has it. Takes what `StartFineTuningJob` takes, refuses what that refuses, and starts
+        nothing.
+        """
+        return self.query(
+            "EstimateFineTuningJob",
+            {
+                "base_model_id": base_model_id,
+                "dataset_id": dataset_id,
+                "prompt_id": prompt_id,
+                "adapter_name": adapter_name,
+                "method": method,
+                "num_workers": num_workers,
+                "num_cpu": num_cpu,
+                "num_gpu": num_gpu,
+                "num_memory": num_memory,
+                "num_epochs": num_epochs,
+                "learning_rate": learning_rate,
+                "max_steps": max_steps,
+                "batch_size": batch_size,
+                "gradient_accumulation_steps": gradient_accumulation_steps,
+                "gradient_checkpointing": gradient_checkpointing,
+                "max_length": max_length,
+                "seed": seed,
+                "save_steps": save_steps,
+                "eval_steps": eval_steps,
+                "save_total_limit": save_total_limit,
+                "load_best_model_at_end": load_best_model_at_end,
+                "early_stopping_patience": early_stopping_patience,
+                "early_stopping_threshold": early_stopping_threshold,
+                "eval_samples": eval_samples,
+                "dataset_fraction": dataset_fraction,
+                "train_test_split": train_test_split,
+                "training_arguments": training_arguments,
+                "lora": lora,
+                "quantization": quantization,
+                "framework_type": framework_type,
+                "text_format": text_format,
+                "register_adapter": register_adapter,
+                "user_script": user_script,
+                "user_config": user_config,
+                "priority": priority,
+                "hold": hold,
+                "depends_on": depends_on,
+                "labels": labels,
+                "notes": notes,
+            },
+        )
+
     def get_evaluation_job(
         self,
         *,
@@ -2361,7 +2663,7 @@ class Methods(Protocol):
         format: Literal["csv", "json"] | None = None,
         after: str | None = None,
     ) -> dict[str, Any]:
-        """A comparison as the text of a file, in pieces: ask again with `next` as `after` until there is none, and
+        """A comparison as the text of a file, in pieces: ask again with `next` as `after` until there is none;
         join them. `part`: every metric of every combination, or every row with everyone's answers and figures.
         In CSV a cell that a spreadsheet would take for a formula begins with an apostrophe.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -76,15 +77,55 @@ def _check_subject(kind: type[Command], subject: str, subjects: Subjects) -> Non
 
 
 def _salvaged(body: bytes, error: TunebusError) -> CommandEnvelope:
-    """An envelope for the rejection of a message that has an id and is wrong elsewhere; else raises `error`."""
+    """An envelope for the rejection of a message that has an id and is wrong elsewhere; else raises `error`.
+
+    Of a document that is not strict JSON nothing but its id is used.
+    """
+    kind: Any = None
     try:
         document = strictjson.loads(body)
         command_id = str(UUID(document["id"]))
-    except (TunebusError, ValueError, TypeError, KeyError, AttributeError):
+        kind = document.get("type")
+    except TunebusError:
+        found = _id_in_sight(body)
+        if found is None:
+            raise error from None
+        command_id = found
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise error from None
-    kind = document.get("type")
     return CommandEnvelope(
         id=command_id,
         type=kind[:256] if isinstance(kind, str) and kind else "unknown",
         data={"sha256_of_malformed": hashlib.sha256(body).hexdigest()},
     )
+
+
+_TOKEN = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"|[\[{]|[\]}]|[:,]', re.DOTALL)
+
+
+def _id_in_sight(body: bytes) -> str | None:
+    """The one UUID that the outermost object of something like JSON gives as its `id`; None where it is in doubt."""
+    found: set[str] = set()
+    depth, key, is_value = 0, None, False
+    within = body[: strictjson.MAX_BYTES]
+    for token in _TOKEN.finditer(within) if b'"id"' in within and within.lstrip()[:1] == b"{" else ():
+        text = token.group(1)
+        match token.group()[:1]:
+            case b"{" | b"[":
+                depth += 1
+            case b"}" | b"]":
+                depth -= 1
+                if depth == 0:
+                    break
+            case b":" if depth == 1:
+                is_value = True
+            case b"," if depth == 1:
+                key, is_value = None, False
+            case b'"' if depth == 1 and not is_value:
+                key = text
+            case b'"' if depth == 1 and key == b"id":
+                try:
+                    found.add(str(UUID(text.decode("ascii"))))
+                except ValueError:
+                    return None
+    return found.pop() if len(found) == 1 else None

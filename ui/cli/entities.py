@@ -16,6 +16,7 @@ from tunebus.contracts.errors import Code, fail
 from tunebus.ui.cli.call import Call, absolute, command
 from tunebus.ui.cli.datasets import datasets, described
 from tunebus.ui.cli.options import given, options
+from tunebus.ui.cli.progress import send_watched
 from tunebus.ui.cli.terminal import record, table
 
 if TYPE_CHECKING:
@@ -70,9 +71,11 @@ def _lists(group: typer.Typer, plural: str) -> None:
 
 
 def _shows(group: typer.Typer, singular: str) -> None:
-    @command(group, "show", help="Show one with all its fields.")
-    def _show(call: Call, id: Identity) -> None:
-        document = call.ask(f"Get{singular}", id=id)
+    fields = options(queries.QUERIES[f"Get{singular}"], skip=("id",))
+
+    @command(group, "show", fields=fields, help="Show one with all its fields.")
+    def _show(call: Call, id: Identity, **fields: Any) -> None:
+        document = call.ask(f"Get{singular}", id=id, **given(fields))
         call.terminal.data(document, _RENDERINGS.get(singular, record)(document))
 
 
@@ -165,7 +168,7 @@ def remove_job(call: Call, kind: str, aggregate: str, job_id: str, delete_files:
         if delete_files:
             call.terminal.note(f"[green]removed[/]; its files are being deleted: {size}")
         else:
-            group = {"FineTuningJob": "train", "EvaluationJob": "eval"}[kind]
+            group = {"FineTuningJob": "train", "EvaluationJob": "eval", "ExportJob": "export"}[kind]
             call.terminal.note(f"[green]removed[/]; its files stay in {escape(data['out_dir'])}: {size}")
             call.terminal.note(f"delete them: tunebus {group} remove {outcome.id} --delete-files")
 
@@ -176,15 +179,45 @@ def show_added(call: Call, outcome: Outcome, what: str) -> None:
     call.terminal.note(f"[green]{escape(what)}[/]")
 
 
-@command(models, "add", fields=options(commands.AddModel, skip=("path", "type")))
+@command(
+    models,
+    "add",
+    fields=options(commands.AddModel, skip=("path", "type")),
+    epilog="Example: tunebus model add --name smollm --huggingface-name HuggingFaceTB/SmolLM2-135M",
+)
 def add_model(
     call: Call,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="the model's folder", show_default=False)],
+    path: Annotated[str | None, typer.Argument(metavar="PATH", help="the model's folder", show_default=False)] = None,
     **fields: Any,
 ) -> None:
-    """Add a base model from a folder. It stays where it is."""
-    outcome = call.send("AddModel", path=absolute(path), **given(fields))
+    """Add a base model from a folder, which stays where it is, or from the Hub, which is fetched at once."""
+    outcome = send_watched(call, "AddModel", **located(path), **given(fields))
     show_added(call, outcome, f"model {fields['name']} is added")
+
+
+@command(
+    models,
+    "approve-code",
+    fields=options(commands.ApproveRemoteCode, skip=("huggingface_name", "revision")),
+    epilog="Example: tunebus model approve-code owner/name 4fd980ebfbab2c37b3f773e1468ab0a9ae638046 --reason 'read it'",
+)
+def approve_code(
+    call: Call,
+    huggingface_name: Annotated[str, typer.Argument(metavar="NAME", help="owner/name", show_default=False)],
+    revision: Annotated[str, typer.Argument(metavar="COMMIT", help="the full commit", show_default=False)],
+    **fields: Any,
+) -> None:
+    """Let the code of one commit of a Hub model run, as you, in trainings and evaluations. Read it first."""
+    outcome = call.send("ApproveRemoteCode", huggingface_name=huggingface_name, revision=revision, **given(fields))
+    show_added(call, outcome, f"the code of {huggingface_name} at {revision[:12]} may run")
+
+
+@command(models, "approvals", fields=options(queries.ListRemoteCodeApprovals))
+def list_approvals(call: Call, **fields: Any) -> None:
+    """List the commits of Hub models whose own code may run."""
+    page = call.ask("ListRemoteCodeApprovals", **given(fields))
+    columns = {"model": "huggingface_name", "commit": "revision", "by": "actor", "reason": "reason", "at": "added_at"}
+    show_page(call, page, columns, "no code of any model was approved")
 
 
 @command(prompts, "add", fields=options(commands.AddPrompt, values=_TEMPLATES))
@@ -211,12 +244,17 @@ def add_config(
 @command(adapters, "add", fields=options(commands.AddAdapter, skip=("path", "type")))
 def add_adapter(
     call: Call,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="the adapter's folder", show_default=False)],
+    path: Annotated[str | None, typer.Argument(metavar="PATH", help="the adapter's folder", show_default=False)] = None,
     **fields: Any,
 ) -> None:
-    """Add an adapter that was made elsewhere."""
-    outcome = call.send("AddAdapter", path=absolute(path), **given(fields))
+    """Add an adapter that was made elsewhere: from a folder, or from the Hub."""
+    outcome = send_watched(call, "AddAdapter", **located(path), **given(fields))
     show_added(call, outcome, f"adapter {fields['name']} is added")
+
+
+def located(path: str | None) -> dict[str, str]:
+    """The path of a command, where there is one."""
+    return {"path": absolute(path)} if path is not None else {}
 
 
 def _config_text(given_as: str) -> str:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from tunebus.contracts import commands, queries
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.ui.cli.call import Call, command
-from tunebus.ui.cli.entities import Identity, show_page
+from tunebus.ui.cli.entities import Identity, remove_job, show_page
 from tunebus.ui.cli.options import given, options, parse_object
-from tunebus.ui.cli.terminal import shortened, table
+from tunebus.ui.cli.terminal import cell, record, shortened, table
 from tunebus.ui.cli.training import not_succeeded, print_log, with_times
-from tunebus.ui.cli.watching import ENDED, follow
+from tunebus.ui.cli.watching import ENDED, INTERVAL, follow, wait
 
 evaluate = typer.Typer(no_args_is_help=True, help="Evaluation jobs: models and adapters scored side by side.")
 
@@ -36,9 +40,22 @@ LIST_COLUMNS = {
 _QUALITY = ("loss", "perplexity", "exact_match", "majority_exact_match", "rouge_1", "rouge_2", "rouge_l", "bleu")
 _COSTS = ("rows", "answer_tokens", "generated_tokens", "seconds_per_row", "tokens_per_second")
 _SAMPLES = 3
+_ORDERED = {
+    "order": "original, best, worst or random",
+    "metric": "what best and worst go by (default: rouge_l)",
+    "seed": "of the random order",
+    "job_id": "the evaluation whose rows make the order; the last when not given",
+    "after": "the `next` of the page before",
+    "limit": "at most so many rows",
+}
 
 
-@command(evaluate, "start", fields=options(commands.StartEvaluationJob, skip=("combinations",)))
+@command(
+    evaluate,
+    "start",
+    fields=options(commands.StartEvaluationJob, skip=("combinations", "prompts")),
+    epilog="Example: tunebus eval start --adapter my-adapter --max-rows 100 --watch",
+)
 def start(
     call: Call,
     base_model_id: Annotated[
@@ -93,14 +110,17 @@ def list_jobs(call: Call, **fields: Any) -> None:
     show_page(call, with_times(page), LIST_COLUMNS, "there are no evaluations yet; see `tunebus eval start --help`")
 
 
-@command(evaluate, "show")
+@command(evaluate, "show", fields=options(queries.GetEvaluationJob, skip=("id",)))
 def show(
     call: Call,
     id: Identity,
     samples: Annotated[int, typer.Option(min=0, max=200, help="rows to show with every answer")] = _SAMPLES,
+    **fields: Any,
 ) -> None:
     """Show the evaluations of one parent side by side, with answers to the same rows."""
-    jobs = siblings(call, id)
+    moment = given(fields)
+    jobs = siblings(call, id, **moment)
+    samples = 0 if moment else samples  # rows are no history
     document: dict[str, Any] = {"parent_id": jobs[0]["parent_id"], "jobs": jobs}
     answers = [_rows(call, job, samples) for job in jobs] if samples else []
     if samples:
@@ -124,6 +144,25 @@ def stop(call: Call, id: Identity) -> None:
     call.terminal.data({"items": stopped, "next": None}, Text("\n".join(str(one["id"]) for one in stopped)))
 
 
+@command(evaluate, "remove", epilog="Example: tunebus eval remove ID --delete-files")
+def remove(
+    call: Call,
+    id: Identity,
+    delete_files: Annotated[
+        bool, typer.Option("--delete-files", help="its scored rows and logs as well", show_default=False)
+    ] = False,
+) -> None:
+    """Take an evaluation that has ended out of the list, or all of a parent. Files stay until --delete-files."""
+    try:
+        jobs = [str(job["id"]) for job in siblings(call, id, alone=True)]
+    except TunebusError as error:
+        if error.problem.code is not Code.NOT_FOUND or not delete_files:
+            raise
+        jobs = [id]  # removed before: what is left of it are its files
+    for job_id in jobs:
+        remove_job(call, "EvaluationJob", "evaluation_job", job_id, delete_files)
+
+
 @command(evaluate, "logs")
 def logs(
     call: Call,
@@ -135,16 +174,187 @@ def logs(
     print_log(call, id, attempt, follow_on)
 
 
-def siblings(call: Call, id: str, *, alone: bool = False) -> list[dict[str, Any]]:
+@command(
+    evaluate,
+    "rows",
+    fields=options(queries.GetEvaluationRows, skip=("job_id",), values=_ORDERED),
+    epilog="Example: tunebus eval rows ID --order worst --metric rouge_l --limit 10",
+)
+def rows(call: Call, id: Identity, **fields: Any) -> None:
+    """Show rows of one evaluation, each with its figures: as they come, the best, the worst, or at random."""
+    page = call.ask("GetEvaluationRows", job_id=id, **given(fields))
+    call.terminal.data(page, None if call.machine else _rows_shown(page["items"]))
+    if page.get("next"):
+        call.terminal.note(f"there is more: --after {page['next']}")
+
+
+@command(
+    evaluate,
+    "compare",
+    fields=options(queries.CompareEvaluations, skip=("parent_id",), values=_ORDERED),
+    epilog="Example: tunebus eval compare PARENT --order worst --limit 5",
+)
+def compare(call: Call, id: Identity, **fields: Any) -> None:
+    """Compare the evaluations of one parent: metrics with the difference to the first, the best marked, then rows."""
+    found = call.ask("CompareEvaluations", parent_id=id, **{"limit": _SAMPLES, **given(fields)})
+    call.terminal.data(found, None if call.machine else _comparison(found))
+    if found.get("next"):
+        call.terminal.note(f"there is more: --after {found['next']}")
+
+
+@command(
+    evaluate,
+    "export",
+    fields=options(
+        queries.ExportEvaluations, skip=("parent_id", "after"), values={"part": "metrics, or rows with all answers"}
+    ),
+    epilog="Example: tunebus eval export PARENT --format csv --output rows.csv",
+)
+def export(
+    call: Call,
+    id: Identity,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="stdout when not given", show_default=False)
+    ] = None,
+    **fields: Any,
+) -> None:
+    """Write metrics or rows of a comparison as CSV or JSON. Cells that a spreadsheet would take for formulas begin with
+    an apostrophe.
+    """
+    with _opened(output) as file:
+        after: dict[str, str] = {}
+        while True:
+            piece = call.ask("ExportEvaluations", parent_id=id, **given(fields), **after)
+            file.write(piece["text"])
+            if piece["next"] is None:
+                break
+            after = {"after": piece["next"]}
+    if output is not None:
+        call.terminal.note(f"[green]written[/] to {escape(str(output))}")
+
+
+def add_try(app: typer.Typer, panel: str) -> None:
+    """Register `tunebus try`, which belongs to no group."""
+    skipped = (
+        "combinations", "prompts", "max_rows", "dataset_fraction", "train_test_split", "seed", "quantization",
+        "selected_features", "leakage",
+    )  # fmt: skip
+    command(
+        app,
+        "try",
+        fields=options(commands.StartEvaluationJob, skip=skipped),
+        rich_help_panel=panel,
+        epilog='Example: tunebus try --adapter my-adapter "What is your refund policy?"',
+    )(try_it)
+
+
+def try_it(
+    call: Call,
+    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT", help="what to ask", show_default=False)],
+    base_model_id: Annotated[
+        str | None,
+        typer.Option("--base-model-id", "--model", metavar="TEXT", help="the adapter's when not given"),
+    ] = None,
+    adapter_id: Annotated[
+        list[str] | None,
+        typer.Option("--adapter-id", "--adapter", metavar="TEXT", help="an adapter to ask; may be repeated"),
+    ] = None,
+    prompt_id: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt-id", "--prompt", metavar="TEXT", help="lay texts out by this prompt", show_default=False
+        ),
+    ] = None,
+    base: Annotated[bool, typer.Option("--base/--no-base", help="ask the base model alone as well")] = True,
+    **fields: Any,
+) -> None:
+    """Ask base and tuned model the same, and print their answers side by side as they come."""
+    combinations: list[dict[str, Any]] = []
+    for name in adapter_id or []:
+        model = base_model_id or call.ask("GetAdapter", id=name)["model_id"]
+        combinations.append({"base_model_id": model, "adapter_id": name})
+    if base or not combinations:
+        alone = [one["base_model_id"] for one in combinations] or [base_model_id]
+        combinations = [{"base_model_id": model} for model in dict.fromkeys(alone) if model] + combinations
+    if not combinations:
+        raise fail(Code.INVALID, "is required", param="base_model_id", hint="give --model, or an --adapter")
+    if prompt_id is not None:
+        combinations = [{**one, "prompt_id": prompt_id} for one in combinations]
+    outcome = call.send("StartEvaluationJob", combinations=combinations, prompts=prompts, **given(fields))
+    parent = str(outcome.id)
+    shown = _Answers(call, prompts)
+    try:
+        jobs = shown.follow(siblings(call, parent))
+    except KeyboardInterrupt:
+        call.terminal.note(f"\nno longer looking; the answers come: tunebus eval compare {parent}")
+        raise
+    for job in jobs:
+        if job["state"] != "succeeded":
+            raise not_succeeded(job, "eval")
+    if call.machine:
+        call.terminal.data(call.ask("CompareEvaluations", parent_id=parent, limit=64))
+
+
+class _Answers:
+    """Answers of several jobs to typed prompts: on a terminal a table that fills, elsewhere each job's as it ends."""
+
+    def __init__(self, call: Call, prompts: Sequence[str]) -> None:
+        self._call = call
+        self._prompts = prompts
+        self._given: dict[str, list[str]] = {}
+
+    def follow(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        console = self._call.terminal.out
+        live = console.is_terminal and not self._call.machine
+        moving = Live(console=console, auto_refresh=False) if live else None
+        with moving if moving is not None else contextlib.nullcontext():
+            while True:
+                jobs = [
+                    job if job["state"] in ENDED else self._call.ask("GetEvaluationJob", id=job["id"]) for job in jobs
+                ]
+                for job in jobs:
+                    if job["state"] == "succeeded" and job["id"] not in self._given:
+                        self._take(job, printed=moving is None and not self._call.machine)
+                if moving is not None:
+                    moving.update(self._table(jobs), refresh=True)
+                if all(job["state"] in ENDED for job in jobs):
+                    return jobs
+                wait(INTERVAL)
+
+    def _take(self, job: Mapping[str, Any], *, printed: bool) -> None:
+        found = self._call.ask("GetEvaluationRows", job_id=job["id"], limit=64)["items"]
+        self._given[job["id"]] = [str(row["answer"]) for row in found]
+        if printed:
+            title = _heading(job).replace("\n", " ")
+            self._call.terminal.out.print(Text(title, style="bold"))
+            for prompt, answer in zip(self._prompts, self._given[job["id"]], strict=False):
+                self._call.terminal.out.print(Text(f"> {prompt}", style="dim"))
+                self._call.terminal.out.print(Text(f"{answer}\n"))
+
+    def _table(self, jobs: Sequence[Mapping[str, Any]]) -> Table:
+        made = Table(show_lines=True)
+        for heading in ("prompt", *(_heading(job) for job in jobs)):
+            made.add_column(escape(heading), overflow="fold")
+        for number, prompt in enumerate(self._prompts):
+            cells = []
+            for job in jobs:
+                answers = self._given.get(job["id"])
+                waiting = str(job.get("waiting_reason") or job["state"])
+                cells.append(escape(answers[number]) if answers else f"[dim]{escape(waiting)}[/]")
+            made.add_row(escape(prompt), *cells)
+        return made
+
+
+def siblings(call: Call, id: str, *, alone: bool = False, **moment: Any) -> list[dict[str, Any]]:
     """The evaluations of a parent; of one evaluation's id, all that were started with it (or it `alone`).
 
     Errors: `not_found`.
     """
-    found = _children(call, id)
+    found = _children(call, id, **moment)
     if found:
         return found
-    job = call.ask("GetEvaluationJob", id=id)
-    return [job] if alone else _children(call, str(job["parent_id"])) or [job]
+    job = call.ask("GetEvaluationJob", id=id, **moment)
+    return [job] if alone else _children(call, str(job["parent_id"]), **moment) or [job]
 
 
 def watch_to_the_end(call: Call, id: str) -> None:
@@ -171,8 +381,8 @@ def watch_to_the_end(call: Call, id: str) -> None:
         call.terminal.note(f"all that was measured, and more answers: tunebus eval show {parent} --samples 20")
 
 
-def _children(call: Call, parent: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = call.ask("ListEvaluationJobs", parent_id=parent, limit=1000)["items"]
+def _children(call: Call, parent: str, **moment: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = call.ask("ListEvaluationJobs", parent_id=parent, limit=1000, **moment)["items"]
     return items
 
 
@@ -275,3 +485,60 @@ def _answers(
             given_answers.append(shortened(found["answer"]) if found else "")
         made.add_row(shortened(row["prompt"]), shortened(row["reference"]), *given_answers)
     return made
+
+
+def _rows_shown(items: Sequence[Mapping[str, Any]]) -> Group:
+    """Each row as a block: what was asked, expected and answered, then its figures in a line."""
+    parts: list[RenderableType] = []
+    for row in items:
+        texts = {name: row.get(name) for name in ("prompt", "reference", "answer")}
+        shown = record({"row": row["index"], **(row.get("features") or {}), **texts})
+        figures = "  ".join(
+            f"{name} {cell(value)}"
+            for name, value in row.items()
+            if name != "index" and isinstance(value, bool | int | float)
+        )
+        parts += [shown, Text(figures, style="dim"), Text()]
+    return Group(*parts)
+
+
+def _comparison(found: Mapping[str, Any]) -> Group:
+    jobs = found["combinations"]
+    made = Table(title="* best; in brackets the difference to the first", title_justify="left")
+    made.add_column("")
+    for job in jobs:
+        made.add_column(escape(_heading(job)), justify="right")
+    for metric in found["metrics"]:
+        cells = []
+        for number, value in enumerate(metric["values"]):
+            difference = metric["differences"][number]
+            text = cell(value)
+            if number and difference is not None:
+                text += f" ({difference:+.4g})"
+            cells.append(f"[bold]{text} *[/]" if number in metric["best"] else text)
+        made.add_row(escape(_WORDS.get(metric["name"], metric["name"].replace("_", " "))), *cells)
+    parts: list[RenderableType] = [made]
+    for warning in dict.fromkeys(str(warning) for job in jobs for warning in job.get("warnings") or ()):
+        parts.append(Text(warning, style="yellow"))
+    if found["items"]:
+        rows = Table(title="answers to the same rows", title_justify="left", show_lines=True)
+        for heading in ("question", "expected", *(_heading(job) for job in jobs)):
+            rows.add_column(escape(heading), overflow="fold")
+        for item in found["items"]:
+            answers = [shortened(one["answer"]) if one else "" for one in item["answers"]]
+            rows.add_row(shortened(item["prompt"]), shortened(item.get("reference")), *answers)
+        parts.append(rows)
+    return Group(*parts)
+
+
+@contextlib.contextmanager
+def _opened(output: Path | None) -> Iterator[IO[str]]:
+    """The file to write, or stdout. Line ends are written as they are."""
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        with output.expanduser().open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise fail(Code.NOT_PERMITTED, f"{output} cannot be written: {error.strerror}", param="output") from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import math
 import types
 import typing
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, Union
 
 import typer
@@ -17,7 +19,7 @@ from tunebus.contracts.errors import Code, fail
 
 HELP = {
     "adapter_id": "an adapter, by id or name",
-    "adapter_name": "name of the adapter to make; one is chosen when not given",
+    "adapter_name": "name of the adapter, or model, to make; one is chosen when not given",
     "after": "the `next` of the page before",
     "aggregate": "only events of this kind of entity, for example fine_tuning_job",
     "base_model_id": "the model to start from, by id or name",
@@ -26,13 +28,19 @@ HELP = {
     "dataset_id": "the dataset, by id or name",
     "description": "a note for people",
     "entity_id": "only events of one entity, by id or name",
+    "early_stopping_patience": "stop after so many evaluations without a lower held-out loss",
+    "early_stopping_threshold": "how much lower it has to be to count",
+    "eval_samples": "held-out rows that are answered at each evaluation; 3 when not given",
     "eval_steps": "score the held-out rows every so many steps",
     "fine_tuning_job_id": "the job that made the adapter",
     "framework_type": "what to train with",
     "generation": "a config's id, or settings as JSON",
+    "gradient_accumulation_steps": "batches that make one step",
+    "gradient_checkpointing": "recompute instead of keeping: slower, in less memory; chosen when not given",
     "is_default": "mark as a default",
     "learning_rate": "step size at its highest, for example 2e-4",
     "limit": "at most so many",
+    "load_best_model_at_end": "keep the weights with the least held-out loss, not the last",
     "lora": "a config's id, or settings as JSON",
     "max_length": "tokens a row may have; chosen from the data when not given",
     "max_rows": "score at most so many rows",
@@ -44,22 +52,27 @@ HELP = {
     "num_cpu": "processor cores the job needs",
     "num_epochs": "passes over the training rows",
     "num_gpu": "GPUs the job needs",
-    "num_memory": "GiB of memory the job needs",
+    "num_memory": "GiB of memory the job needs, and may use",
     "num_workers": "processes that train together",
     "parent_id": "only those started together",
     "prompt_id": "the prompt, by id or name",
     "quantization": "a config's id, or settings as JSON",
-    "register_adapter": "add the adapter to the list when the job has succeeded",
+    "register_adapter": "add the adapter, or model, to the list when the job has succeeded",
     "save_steps": "write a checkpoint every so many steps",
+    "save_total_limit": "keep the last so many checkpoints, and the best",
     "seed": "the same seed trains the same",
     "state": "only jobs in this state",
     "text_format": "how prompts are laid out",
     "train_test_split": "share of the rows to train on; the rest is held out",
     "training_arguments": "a config's id, or settings as JSON",
     "type": "what it is",
+    "user_config": "what the script is given: a custom config's id, or settings as JSON",
+    "user_script": "a script of the operator's folder, run in place of the method's own training",
 }
 
 _SHORT = {"base_model_id": "model"}
+
+_METAVARS: dict[type, str] = {str: "TEXT", list: "TEXT"}
 
 Parameters = list[inspect.Parameter]
 
@@ -81,7 +94,7 @@ def options(
             *_flags(name, field, kind),
             help=_help(name, field, (values or {}).get(name)),
             callback=_negated if kind is bool and field.default is True else None,
-            metavar=None if kind is bool else choices or kind.__name__.upper().replace("STR", "TEXT"),
+            metavar=None if kind is bool else choices or _METAVARS.get(kind, kind.__name__.upper()),
             show_default=False,
         )
         made.append(_parameter(name, kind, declaration, required=required))
@@ -90,18 +103,32 @@ def options(
 
 def given(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that were given, ready to send: settings written as JSON as objects, and no number JSON cannot say."""
-    return {name: _ready(name, value) for name, value in fields.items() if value is not None}
+    return {name: _ready(name, value) for name, value in fields.items() if value is not None and value != []}
 
 
-_SETTINGS = ("training_arguments", "lora", "quantization", "generation")
+_SETTINGS = ("training_arguments", "lora", "quantization", "generation", "user_config")
 
 
 def _ready(name: str, value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # JSON has no such number; the registry refuses the word by its field's name
+    if name in _MOMENTS and isinstance(value, str):
+        return _moment(value)
     if name in _SETTINGS and isinstance(value, str) and value.lstrip().startswith("{"):
         return parse_object(value, name)
     return value
+
+
+_MOMENTS = ("as_of", "from_moment", "to_moment")
+
+
+def _moment(text: str) -> str:
+    """A time without an offset is one of the clock on the wall here, as lists show it."""
+    with contextlib.suppress(ValueError, OverflowError):
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None and not text.isdigit():
+            return found.astimezone().isoformat()
+    return text
 
 
 def parse_object(text: str, param: str) -> dict[str, Any]:
@@ -116,7 +143,8 @@ def parse_object(text: str, param: str) -> dict[str, Any]:
 
 
 def _parameter(name: str, kind: type, declaration: Any, *, required: bool) -> inspect.Parameter:
-    annotation = Annotated[kind, declaration] if required else Annotated[kind | None, declaration]
+    shown: Any = list[str] if kind is list else kind  # given several times
+    annotation = Annotated[shown, declaration] if required else Annotated[shown | None, declaration]
     default = inspect.Parameter.empty if required else None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
@@ -124,7 +152,11 @@ def _parameter(name: str, kind: type, declaration: Any, *, required: bool) -> in
 def _flags(name: str, field: FieldInfo, kind: type) -> list[str]:
     spelled = (field.alias or name).replace("_", "-")
     if kind is bool:
+        if field.default is None:  # neither is what happens when nothing is said
+            return [f"--{spelled}/--no-{spelled}"]
         return [f"--no-{spelled}" if field.default is True else f"--{spelled}"]
+    if kind is list:
+        return [f"--{spelled}", *([f"--{spelled.removesuffix('s')}"] if spelled.endswith("s") else [])]
     shorter = _SHORT.get(name) or (spelled.removesuffix("-id") if spelled.endswith("-id") else None)
     return [f"--{spelled}", *([f"--{shorter}"] if shorter else [])]
 
@@ -139,7 +171,7 @@ def _help(name: str, field: FieldInfo, text: str | None) -> str:
     default = field.default
     if default is True:
         return f"do not {text}"
-    if not field.is_required() and default not in (None, "", False):
+    if not field.is_required() and field.default_factory is None and default not in (None, "", False):
         text += f" [dim](default: {default})[/]"
     return text
 
@@ -149,6 +181,8 @@ def _plain(annotation: Any) -> tuple[type, str | None]:
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         return _plain(typing.get_args(annotation)[0])
+    if origin is list:
+        return list, None
     if origin is Literal:
         return str, "|".join(str(value) for value in typing.get_args(annotation))
     if origin in (Union, types.UnionType):

@@ -1,4 +1,4 @@
-"""Operator commands that become the process they name: `up`, `demo`, `worker`, `topology` and `db`.
+"""Operator commands that become the process they name: `up`, `demo`, `worker`, `topology` and most of `db`.
 
 They replace this process, so that signals and exit codes are the service's own.
 """
@@ -15,7 +15,6 @@ from tunebus.ui.cli.call import Call, command
 
 worker = typer.Typer(no_args_is_help=True, help="Run a worker for a studio that is up here or elsewhere.")
 topology = typer.Typer(no_args_is_help=True, help="The bus's streams and consumers.")
-database = typer.Typer(no_args_is_help=True, help="The studio's database.")
 
 
 def become(call: Call, module: str, *arguments: str) -> None:
@@ -76,21 +75,3 @@ def topology_apply(call: Call) -> None:
 def topology_verify(call: Call) -> None:
     """Say where the streams and consumers are not as they should be."""
     become(call, "tunebus.services.platform.topology", "verify")
-
-
-@command(database, "rebuild")
-def rebuild(call: Call) -> None:
-    """Make the projections anew from the events, beside the live ones, then switch over."""
-    become(call, "tunebus.services.registry.database", "rebuild")
-
-
-@command(database, "verify")
-def verify(call: Call) -> None:
-    """Compare the projections with a rebuild, on a live studio as well."""
-    become(call, "tunebus.services.registry.database", "verify")
-
-
-@command(database, "upgrade")
-def upgrade(call: Call) -> None:
-    """Bring the tables to this version."""
-    become(call, "tunebus.services.registry.database", "upgrade")

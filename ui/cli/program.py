@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from tunebus.contracts.errors import Code, Problem, TunebusError
-from tunebus.ui.cli import condition, entities, evaluation, processes, record, training
+from tunebus.ui.cli import condition, database, entities, evaluation, exports, processes, record, training
 from tunebus.ui.cli.call import command
 from tunebus.ui.cli.terminal import Terminal
 
@@ -56,9 +56,11 @@ command(app, "up", rich_help_panel=_STUDIO)(processes.up)
 command(app, "demo", rich_help_panel=_STUDIO)(processes.demo)
 command(app, "status", rich_help_panel=_STUDIO)(condition.status)
 command(app, "doctor", rich_help_panel=_STUDIO)(condition.doctor)
+evaluation.add_try(app, _WORK)
 for name, group, panel in (
     ("train", training.train, _WORK),
     ("eval", evaluation.evaluate, _WORK),
+    ("export", exports.exports, _WORK),
     ("dataset", entities.datasets, _PARTS),
     ("model", entities.models, _PARTS),
     ("prompt", entities.prompts, _PARTS),
@@ -66,7 +68,7 @@ for name, group, panel in (
     ("adapter", entities.adapters, _PARTS),
     ("events", record.events, _DEEP),
     ("deadletter", record.dead_letters, _DEEP),
-    ("db", processes.database, _DEEP),
+    ("db", database.database, _DEEP),
     ("topology", processes.topology, _DEEP),
     ("worker", processes.worker, _DEEP),
 ):

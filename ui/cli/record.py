@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.markup import escape
+from rich.table import Table
 from tunebus.contracts import queries
 from tunebus.contracts.rpc import RESEND_DEAD_LETTER
 from tunebus.ui.cli.call import Call, command
 from tunebus.ui.cli.entities import show_page
 from tunebus.ui.cli.options import given, options
-from tunebus.ui.cli.terminal import local_time, record
+from tunebus.ui.cli.terminal import local_time, record, shortened
 
 events = typer.Typer(no_args_is_help=True, help="What happened, in order.")
 dead_letters = typer.Typer(no_args_is_help=True, help="Messages that nobody could handle, kept with the reason.")
@@ -39,7 +41,7 @@ def list_events(call: Call, **fields: Any) -> None:
     show_page(call, page, _EVENT_COLUMNS, "nothing has happened yet")
 
 
-@command(events, "tail", fields=options(queries.ListEvents, skip=("limit", "after", "from_position", "type")))
+@command(events, "tail", fields=options(queries.ListEvents, skip=("limit", "after", "as_of", "from_position", "type")))
 def tail(
     call: Call,
     start: Annotated[
@@ -51,6 +53,40 @@ def tail(
     for event in call.bus.events("live" if start is None else start, **given(fields)):
         text = f"{event.position:>6}  {local_time(event.time)}  {event.subject}  [bold]{event.type}[/]"
         call.terminal.line(event.model_dump(mode="json"), f"{text}  {escape(str(event.data))[:400]}")
+
+
+@command(
+    events,
+    "diff",
+    fields=options(queries.ListChanges),
+    epilog="Example: tunebus events diff --from 120 --to 2026-01-31T09:30",
+)
+def diff(call: Call, **fields: Any) -> None:
+    """Show what differs between the state after one moment and the state after a later one, field by field."""
+    page = call.ask("ListChanges", **given(fields))
+    if not call.machine and not page["items"]:
+        call.terminal.note(f"nothing happened between positions {page['from']} and {page['to']}")
+        return
+    call.terminal.data(page, None if call.machine else Group(*map(_change, page["items"])))
+    if page.get("next"):
+        call.terminal.note(f"there is more: --after {page['next']}")
+
+
+def _change(item: Mapping[str, Any]) -> Table:
+    """One entity: what happened to it, and each field before and after."""
+    happened = ", ".join(f"{type} x{count}" if count > 1 else type for type, count in item["events"].items())
+    name = f" {item['name']}" if item["name"] else ""
+    title = f"{item['change']} {item['aggregate'].replace('_', ' ')}{name} ({item['id']}): {happened}"
+    made = Table(box=None, title=escape(title), title_justify="left", pad_edge=False, show_header=False)
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    made.add_column(overflow="fold")
+    for field, values in item["fields"].items():
+        if item["change"] == "changed":
+            made.add_row(field, shortened(values["before"]), "-> " + shortened(values["after"]))
+        elif item["change"] == "added" and values["after"] not in (None, "", [], {}):
+            made.add_row(field, "", shortened(values["after"]))
+    return made
 
 
 @command(dead_letters, "list", fields=options(queries.ListDeadLetters))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from rich.text import Text
 from tunebus.contracts import commands, queries
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.ui.cli.call import Call, command
-from tunebus.ui.cli.entities import Identity, show_page
+from tunebus.ui.cli.entities import Identity, remove_job, show_page
 from tunebus.ui.cli.options import given, options
 from tunebus.ui.cli.terminal import cell, local_time, record, table
 from tunebus.ui.cli.watching import follow
@@ -62,10 +63,10 @@ def list_jobs(call: Call, **fields: Any) -> None:
             call.terminal.note(f"{escape(job['adapter_name'])} waits: {escape(str(job['waiting_reason']))}")
 
 
-@command(train, "show")
-def show(call: Call, id: Identity) -> None:
+@command(train, "show", fields=options(queries.GetFineTuningJob, skip=("id",)))
+def show(call: Call, id: Identity, **fields: Any) -> None:
     """Show a job: its state and why, what was asked, what it resolved to, its checkpoints and its adapter."""
-    job = call.ask("GetFineTuningJob", id=id)
+    job = call.ask("GetFineTuningJob", id=id, **given(fields))
     call.terminal.data(job, None if call.machine else _job(job))
 
 
@@ -88,6 +89,33 @@ def stop(
     outcome = call.send("StopFineTuningJob", id=id, **({"force": True} if force else {}), **given(fields))
     call.terminal.data(outcome.document(), Text(outcome.id or ""))
     call.terminal.note("the job is asked to stop")
+
+
+@command(train, "remove", epilog="Example: tunebus train remove my-adapter --delete-files")
+def remove(
+    call: Call,
+    id: Identity,
+    delete_files: Annotated[
+        bool, typer.Option("--delete-files", help="its checkpoints and logs as well", show_default=False)
+    ] = False,
+) -> None:
+    """Take a job that has ended out of the list. Its files stay until --delete-files says otherwise."""
+    remove_job(call, "FineTuningJob", "fine_tuning_job", id, delete_files)
+
+
+@command(
+    train,
+    "samples",
+    fields=options(queries.GetSamples, skip=("job_id",), values={"since_step": "only answers of later steps"}),
+    epilog="Example: tunebus train samples my-adapter",
+)
+def samples(call: Call, id: Identity, **fields: Any) -> None:
+    """Show what the model answers to some held-out rows, base against now, at each evaluation."""
+    found = call.ask("GetSamples", job_id=id, **given(fields))
+    if not found["rows"] and not call.machine:
+        call.terminal.note("nothing was answered yet; a job without held-out rows answers nothing")
+        return
+    call.terminal.data(found, None if call.machine else _samples(found))
 
 
 @command(train, "logs")
@@ -143,9 +171,14 @@ def watch_to_the_end(call: Call, job_id: str) -> None:
         call.terminal.note(
             f"adapter {escape(job['adapter_name'])} is ready: tunebus eval start --adapter {job['adapter_name']}"
         )
+    elif job.get("model_id"):
+        name = call.ask("GetModel", id=job["model_id"])["name"]
+        call.terminal.note(f"model {escape(name)} is ready: tunebus eval start --model {escape(name)}")
+    else:
+        call.terminal.note(f"not registered, as asked; the result is {escape(str(job.get('result_uri')))}")
 
 
-def not_succeeded(job: Mapping[str, Any]) -> TunebusError:
+def not_succeeded(job: Mapping[str, Any], group: str = "train") -> TunebusError:
     """The error that a job's end means to who waited for it."""
     cause = f" ({job['cause']})" if job.get("cause") else ""
     if job["state"] == "stopped":
@@ -154,7 +187,7 @@ def not_succeeded(job: Mapping[str, Any]) -> TunebusError:
     return fail(
         Code.INTERNAL if job.get("cause") in (None, "crashed") else Code.INVALID,
         f"the job failed{cause}{message}",
-        hint=job.get("hint") or f"see tunebus train logs {job['id']}",
+        hint=job.get("hint") or f"see tunebus {group} logs {job['id']}",
     )
 
 
@@ -174,10 +207,11 @@ def _job(job: Mapping[str, Any]) -> Group:
     head = dict(job)
     head.update({name: local_time(job.get(name)) for name in ("created_at", "started_at", "finished_at")})
     head["step"] = f"{job['step']}/{job['total_steps'] or '?'}"
+    head["suggestion"] = as_options(job["suggestion"]) if job.get("suggestion") else None
     keys = [
-        "adapter_name", "id", "state", "cause", "message", "hint", "waiting_reason", "step", "attempt", "host",
-        "base_model_name", "dataset_name", "prompt_name", "method", "metrics", "created_at", "started_at",
-        "finished_at", "adapter_id", "out_dir", "warnings",
+        "adapter_name", "id", "state", "cause", "message", "hint", "suggestion", "waiting_reason", "step", "attempt",
+        "host", "base_model_name", "dataset_name", "prompt_name", "method", "metrics", "created_at", "started_at",
+        "finished_at", "adapter_id", "model_id", "user_script", "out_dir", "warnings",
     ]  # fmt: skip
     parts: list[RenderableType] = [record(head, keys), Text(), resolved(job)]
     if job.get("attempts_made"):
@@ -186,9 +220,42 @@ def _job(job: Mapping[str, Any]) -> Group:
                    "host": "host", "from step": "resumed_from_step", "message": "message"}  # fmt: skip
         parts.append(table(shown, columns, title="attempts"))
     if job.get("checkpoints"):
-        columns = {"step": "step", "attempt": "attempt", "loss": "loss", "held-out loss": "eval_loss", "where": "uri"}
+        columns = {"step": "step", "attempt": "attempt", "loss": "loss", "held-out loss": "eval_loss",
+                   "best so far": "best", "where": "uri"}  # fmt: skip
         parts.append(table(job["checkpoints"], columns, title="checkpoints"))
     return Group(*parts)
+
+
+def as_options(fields: Mapping[str, Any]) -> str:
+    """Fields of a start as the options of its command."""
+    said = []
+    for name, value in fields.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            said.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            said.append(f"--{option} {shlex.quote(json.dumps(value) if isinstance(value, dict) else str(value))}")
+    return " ".join(said)
+
+
+def _samples(found: Mapping[str, Any]) -> Group:
+    """Each row with its right answer, the base model's, and the model's at each evaluation."""
+    parts: list[RenderableType] = []
+    for one in found["rows"]:
+        made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        made.add_column(style="dim")
+        made.add_column(overflow="fold")
+        made.add_row("asked", escape(one["prompt"]))
+        made.add_row("right", escape(one["reference"]), style="green")
+        made.add_row("base", escape(cell(one["base"])))
+        for answer in one["answers"]:
+            made.add_row(f"step {answer['step']}", escape(answer["answer"]))
+        parts += [made, Text()]
+    return Group(*parts)
+
+
+def _cause(why: str, reason: str | None) -> str:
+    return f"{why}: {reason}" if reason else why
 
 
 def resolved(job: Mapping[str, Any]) -> Table:
@@ -201,10 +268,26 @@ def resolved(job: Mapping[str, Any]) -> Table:
     made = Table(title="settings", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("setting", "asked", "resolved", "because of"):
         made.add_column(heading, overflow="fold", header_style="dim")
+    reasons = recipe.get("reasons") or {}
+    for name in ("method", "text_format", "num_cpu", "num_gpu", "num_memory_gb"):
+        value = recipe.get(name)
+        came_to = ran.get("threads" if name == "num_cpu" else name, value)
+        why = _cause(sources.get(name) or "default", reasons.get(name))
+        if value is None and name == "num_cpu" and came_to is not None:
+            why = "the worker's share of the machine"
+        made.add_row(name, _asked(asked, "", name), cell(came_to), why)
+    source = recipe.get("dataset") or {}
+    for name, value in (
+        ("prompt", job.get("prompt_name") or ("generated" if source.get("prompt") else source.get("format"))),
+        ("dataset_fraction", source.get("dataset_fraction")),
+        ("train_test_split", source.get("train_test_split")),
+    ):
+        why = _cause(sources.get(name) or "default", reasons.get(name))
+        made.add_row(name, _asked(asked, "", name), cell(value), why)
     for part in ("training_arguments", "lora"):
         for name, value in (recipe.get(part) or {}).items():
             came_to = ran.get(name, value) if value is None else value
-            why = sources.get(name) or sources.get(f"{part}.{name}") or "default"
+            why = _cause(sources.get(name) or sources.get(f"{part}.{name}") or "default", reasons.get(name))
             if value is None and came_to is not None:
                 why = "the data and the machine"
             made.add_row(name, _asked(asked, part, name), cell(came_to), why)
@@ -214,6 +297,8 @@ def resolved(job: Mapping[str, Any]) -> Table:
 _ASKED_AS = {
     "num_train_epochs": "num_epochs",
     "per_device_train_batch_size": "batch_size",
+    "num_memory_gb": "num_memory",
+    "prompt": "prompt_id",
 }
 
 

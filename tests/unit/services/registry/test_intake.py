@@ -13,6 +13,7 @@ from tunebus.services.registry.intake import receive
 
 SUBJECTS = Subjects()
 ID = "0197a3f2-7c00-7000-8000-000000000001"
+OTHER = "0197a3f2-7c00-7000-8000-000000000002"
 PROMPT = SUBJECTS.command("prompt", "AddPrompt")
 START = SUBJECTS.command("fine_tuning_job", "StartFineTuningJob")
 
@@ -34,13 +35,14 @@ def taken(document: Any, subject: str = PROMPT) -> Any:
         b'{"type": "AddPrompt", "data": {}}',
         b'{"id": 7, "type": "AddPrompt"}',
         b'{"id": "no uuid", "type": "AddPrompt"}',
-        b'{"id": "%s", "type": "AddPrompt", "data": {"x": NaN}}' % ID.encode(),
-        b'{"id": "%s", "id": "%s", "type": "AddPrompt"}' % (ID.encode(), ID.encode()),
+        b'{"id": "%s", "id": "%s", "type": "AddPrompt", "data": NaN}' % (ID.encode(), OTHER.encode()),
+        b'{"data": {"id": "%s", "x": NaN}}' % ID.encode(),
+        b'{"data": NaN, "name": "id", "%s": 1}' % ID.encode(),
+        b'{"id": ["%s"], "data": NaN}' % ID.encode(),
+        b'["id", "%s", NaN]' % ID.encode(),
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
         b"x" * 2_000_000,
-        b'{"id": "%s", "type": "AddPrompt", "data": {"name": "a\\u0000b"}}' % ID.encode(),
-        b'{"id": "%s", "type": "AddPrompt", "data": {"name": "\\ud800"}}' % ID.encode(),
     ],
 )
 def test_what_has_no_usable_id_cannot_be_answered(body: bytes) -> None:
@@ -67,6 +69,27 @@ def test_what_has_an_id_is_refused_under_it(document: Any, code: str) -> None:
     assert found.rejection is not None
     assert found.rejection.code in (code, "invalid")
     assert code in {found.rejection.code.value, *(d.code.value for d in found.rejection.details or ())}
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'"data": {"x": NaN}}',
+        b'"id": "%s"}' % ID.encode(),
+        b'"data": {"name": "a\\u0000b"}}',
+        b'"data": {"name": "\\ud800"}}',
+        b'"data": {"id": "another", "x": 1e999}}',
+        b'"data": {"name": "\xff"}}',
+        b'"data": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+        b'"data": {"name": "cut o',
+        b'"data": "' + b"x" * 2_000_000 + b'"}',
+    ],
+)
+def test_what_is_no_strict_json_is_refused_under_its_id_where_that_can_be_read(rest: bytes) -> None:
+    found = taken(b'{"type": "AddPrompt", "id": "%s", ' % ID.encode() + rest)
+    assert found.envelope.id == ID
+    assert found.envelope.type == "unknown"
+    assert found.rejection.code in ("malformed", "too_large")
 
 
 def test_another_malformed_body_under_the_same_id_is_another_body() -> None:
