@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tunebus.contracts.events import RecordedEvent
+from tunebus.projections import removal
 from tunebus.projections.changes import Change, Insert
 from tunebus.projections.tables import adapters, name_key
 
@@ -27,6 +29,7 @@ def _added(event: RecordedEvent) -> list[Change]:
         "model_id": data["model_id"],
         "location": data["location"],
         "huggingface_name": data.get("huggingface_name"),
+        "revision": data.get("revision"),
         "fine_tuning_job_id": data.get("fine_tuning_job_id"),
         "prompt_id": data.get("prompt_id"),
         "sha256": data["sha256"],
@@ -34,4 +37,8 @@ def _added(event: RecordedEvent) -> list[Change]:
     return [Insert(adapters, row)]
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {"AdapterAdded": _added}
+_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+    "AdapterAdded": _added,
+    "AdapterRenamed": partial(removal.rename, adapters),
+    "AdapterRemoved": partial(removal.remove, adapters),
+}

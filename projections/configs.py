@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tunebus.contracts.events import RecordedEvent
-from tunebus.projections.changes import Change, Insert
+from tunebus.projections import removal
+from tunebus.projections.changes import Change, Insert, Update
 from tunebus.projections.tables import configs
 
 
@@ -31,4 +33,19 @@ def _added(event: RecordedEvent) -> list[Change]:
     return [Insert(configs, row)]
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {"ConfigAdded": _added}
+def _described(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    values = {
+        "description": data["description"],
+        "model_family": data.get("model_family"),
+        "is_default": data.get("is_default", False),
+        "version": event.version,
+    }
+    return [Update(configs, {"id": event.entity_id}, values)]
+
+
+_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+    "ConfigAdded": _added,
+    "ConfigDescribed": _described,
+    "ConfigRemoved": partial(removal.remove, configs),
+}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tunebus.contracts.events import RecordedEvent
+from tunebus.projections import removal
 from tunebus.projections.changes import Change, Insert
 from tunebus.projections.tables import name_key, prompts
 
@@ -31,4 +33,8 @@ def _added(event: RecordedEvent) -> list[Change]:
     return [Insert(prompts, row)]
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {"PromptAdded": _added}
+_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+    "PromptAdded": _added,
+    "PromptRenamed": partial(removal.rename, prompts),
+    "PromptRemoved": partial(removal.remove, prompts),
+}

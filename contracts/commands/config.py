@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints
 from tunebus.contracts import subjects
-from tunebus.contracts.commands.command import Command, Description
+from tunebus.contracts.commands.command import Command, Description, Reference
 
 
 class AddConfig(Command):
@@ -21,3 +21,28 @@ class AddConfig(Command):
     description: Description = ""
     model_family: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] | None = None
     is_default: bool = False
+
+
+class DescribeConfig(Command):
+    """Say anew what a config is for; what is not given stays. A config has no name: this is its renaming.
+
+    An empty `model_family` makes it a config for every family.
+    """
+
+    contexts = (subjects.CONFIG,)
+
+    id: Reference
+    description: Description | None = None
+    model_family: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] | None = None
+    is_default: bool | None = None
+
+
+class RemoveConfig(Command):
+    """Remove a config. Refused `in_use` while a job that has not ended was started with it, with `cascade` as well:
+    nothing goes with a config.
+    """
+
+    contexts = (subjects.CONFIG,)
+
+    id: Reference
+    cascade: bool = False

@@ -18,3 +18,22 @@ class AddPrompt(Command):
     prompt_template: Template
     input_template: Template
     completion_template: Template
+
+
+class RenamePrompt(Command):
+    """Give a prompt another name."""
+
+    contexts = (subjects.PROMPT,)
+
+    id: Reference
+    name: Name
+
+
+class RemovePrompt(Command):
+    """Remove a prompt. Refused `in_use` while an adapter or a job that has not ended uses it, with `cascade` as well:
+    nothing goes with a prompt."""
+
+    contexts = (subjects.PROMPT,)
+
+    id: Reference
+    cascade: bool = False

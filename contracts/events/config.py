@@ -17,3 +17,21 @@ class ConfigAdded(Event):
     description: str = ""
     model_family: str | None = None
     is_default: bool = False
+
+
+class ConfigDescribed(Event):
+    """What it is said to be for from now on, whole."""
+
+    aggregates = (subjects.CONFIG,)
+
+    description: str
+    model_family: str | None = None
+    is_default: bool = False
+
+
+class ConfigRemoved(Event):
+    """`name` is its type and description, for those who still refer to it."""
+
+    aggregates = (subjects.CONFIG,)
+
+    name: str

@@ -14,3 +14,17 @@ class PromptAdded(Event):
     prompt_template: str
     input_template: str
     completion_template: str
+
+
+class PromptRenamed(Event):
+    aggregates = (subjects.PROMPT,)
+
+    name: str
+
+
+class PromptRemoved(Event):
+    """`name` is what it was called last, for those who still refer to it."""
+
+    aggregates = (subjects.PROMPT,)
+
+    name: str

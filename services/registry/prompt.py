@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from tunebus.contracts.commands import AddPrompt
+from tunebus.contracts.commands import AddPrompt, RemovePrompt, RenamePrompt
 from tunebus.contracts.errors import Code, Problem
-from tunebus.contracts.events import PromptAdded
+from tunebus.contracts.events import PromptAdded, PromptRemoved, PromptRenamed
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.recipes import PromptTemplates
 from tunebus.contracts.subjects import PROMPT
-from tunebus.services.platform.decisions import Accepted, Decision
+from tunebus.services.platform.decisions import Accepted, Decision, NewEvent, Rejected
 from tunebus.services.platform.rows import templates
+from tunebus.services.registry import users
 from tunebus.services.registry.decision import happened, missing, name_problem, refused_all
-from tunebus.services.registry.known import Known
+from tunebus.services.registry.known import Known, Prompt
+from tunebus.services.registry.renaming import rename as renamed
 from tunebus.services.registry.wanted import Wanted
 
 
@@ -42,3 +44,29 @@ def add(known: Known, _facts: None, command: AddPrompt) -> Decision:
     prompt_id = new_id()
     event = PromptAdded(name=command.name, dataset_id=dataset.id, **asked.model_dump())
     return Accepted((happened(PROMPT, prompt_id, event),), id=prompt_id)
+
+
+def refer_rename(wanted: Wanted, _facts: object, command: RenamePrompt) -> None:
+    wanted.prompts.update((command.id, command.name))
+
+
+def rename(known: Known, _facts: None, command: RenamePrompt) -> Decision:
+    return renamed(PROMPT, known.prompts, command, PromptRenamed)
+
+
+def refer_remove(wanted: Wanted, _facts: object, command: RemovePrompt) -> None:
+    wanted.prompts.add(command.id)
+    wanted.leaves(PROMPT, command.id)
+
+
+def remove(known: Known, _facts: None, command: RemovePrompt) -> Decision:
+    prompt = known.prompts.get(command.id)
+    if prompt is None:
+        return Rejected(missing("prompt", command.id, "id"))
+    if found := users.of_prompt(known, prompt):
+        return users.in_use(f"prompt {prompt.name!r}", found, "remove these or let the jobs end first")
+    return Accepted((removed(prompt),), id=prompt.id)
+
+
+def removed(prompt: Prompt) -> NewEvent:
+    return happened(PROMPT, prompt.id, PromptRemoved(name=prompt.name))

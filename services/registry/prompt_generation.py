@@ -39,6 +39,17 @@ OUTPUT_NAMES = (
 )
 
 
+def output_named(features: Sequence[str], name: str) -> str:
+    """The column of this name, whatever its case where that is clear. Errors: `invalid`, naming the columns."""
+    if name in features:
+        return name
+    alike = [feature for feature in features if feature.strip().lower() == name.strip().lower()]
+    if len(alike) == 1:
+        return alike[0]
+    hint = f"columns: {', '.join(features)}"
+    raise fail(Code.INVALID, f"{name!r} is no column of the dataset", param="output_column", hint=hint)
+
+
 def output_column(features: Sequence[str]) -> str:
     """The column that holds the answer. Errors: `invalid` when there is no column."""
     if not features:
@@ -47,9 +58,9 @@ def output_column(features: Sequence[str]) -> str:
     return next((names[usual] for usual in OUTPUT_NAMES if usual in names), features[-1])
 
 
-def generate(features: Sequence[str]) -> PromptTemplates:
+def generate(features: Sequence[str], output: str | None = None) -> PromptTemplates:
     """One input stands as it is, several are labelled by their names, one column alone is all answer."""
-    output = output_column(features)
+    output = output_column(features) if output is None else output_named(features, output)
     inputs = [feature for feature in features if feature != output]
     completion = _placeholder(output)
     if not inputs:

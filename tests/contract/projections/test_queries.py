@@ -22,7 +22,7 @@ from tunebus.services.projector.store import Store
 
 from tests.fixtures.histories import record, seeded_history
 
-HISTORY = seeded_history(11, 600)
+HISTORY = seeded_history(11, 600, changes=False)
 
 
 @pytest.fixture
