@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import json
 import math
+import shlex
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -191,3 +192,15 @@ def _plain(annotation: Any) -> tuple[type, str | None]:
     if isinstance(annotation, type) and issubclass(annotation, bool | int | float):
         return annotation, None
     return str, None
+
+
+def as_options(fields: Mapping[str, Any]) -> str:
+    """Fields of a start as the options of its command."""
+    said = []
+    for name, value in fields.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            said.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            said.append(f"--{option} {shlex.quote(json.dumps(value) if isinstance(value, dict) else str(value))}")
+    return " ".join(said)

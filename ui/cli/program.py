@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from tunebus.contracts.errors import Code, Problem, TunebusError
-from tunebus.ui.cli import condition, database, entities, evaluation, exports, processes, record, training
+from tunebus.ui.cli import condition, database, entities, evaluation, exports, processes, queue, record, training
 from tunebus.ui.cli.call import command
 from tunebus.ui.cli.terminal import Terminal
 
@@ -58,6 +58,7 @@ command(app, "status", rich_help_panel=_STUDIO)(condition.status)
 command(app, "doctor", rich_help_panel=_STUDIO)(condition.doctor)
 evaluation.add_try(app, _WORK)
 for name, group, panel in (
+    ("queue", queue.queue, _WORK),
     ("train", training.train, _WORK),
     ("eval", evaluation.evaluate, _WORK),
     ("export", exports.exports, _WORK),

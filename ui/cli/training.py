@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -15,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 from tunebus.contracts import commands, queries
 from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.ui.cli import estimates
 from tunebus.ui.cli.call import Call, command
 from tunebus.ui.cli.entities import Identity, remove_job, show_page
-from tunebus.ui.cli.options import given, options
+from tunebus.ui.cli.options import as_options, given, options
 from tunebus.ui.cli.terminal import cell, local_time, record, table
 from tunebus.ui.cli.watching import follow
 
@@ -51,6 +51,18 @@ def start(call: Call, watch: _WATCH = False, **fields: Any) -> None:
         watch_to_the_end(call, outcome.id)
     else:
         call.terminal.note(f"[green]queued[/]; follow it: tunebus train watch {outcome.id}")
+
+
+@command(
+    train,
+    "estimate",
+    fields=options(queries.EstimateFineTuningJob, values={"dataset_fraction": "share of the rows to use"}),
+    epilog="Example: tunebus train estimate --model small --dataset faq --batch-size 16",
+)
+def estimate(call: Call, **fields: Any) -> None:
+    """Say what a fine-tuning would need: memory, steps, tokens, disk and time. Takes what `start` takes."""
+    found = call.ask("EstimateFineTuningJob", **given(fields))
+    call.terminal.data(found, None if call.machine else estimates.rendered(found))
 
 
 @command(train, "list", fields=options(queries.ListFineTuningJobs))
@@ -209,11 +221,14 @@ def _job(job: Mapping[str, Any]) -> Group:
     head["step"] = f"{job['step']}/{job['total_steps'] or '?'}"
     head["suggestion"] = as_options(job["suggestion"]) if job.get("suggestion") else None
     keys = [
-        "adapter_name", "id", "state", "cause", "message", "hint", "suggestion", "waiting_reason", "step", "attempt",
+        "adapter_name", "id", "state", "cause", "message", "hint", "suggestion", "waiting_reason",
+        "queue_position", "priority", "labels", "notes", "step", "attempt",
         "host", "base_model_name", "dataset_name", "prompt_name", "method", "metrics", "created_at", "started_at",
         "finished_at", "adapter_id", "model_id", "user_script", "out_dir", "warnings",
     ]  # fmt: skip
     parts: list[RenderableType] = [record(head, keys), Text(), resolved(job)]
+    if (measured := estimates.against_measured(job)) is not None:
+        parts += [Text(), measured]
     if job.get("attempts_made"):
         shown = [{**one, "started": local_time(one.get("started_at"))} for one in job["attempts_made"]]
         columns = {"attempt": "attempt", "state": "state", "cause": "cause", "started": "started",
@@ -224,18 +239,6 @@ def _job(job: Mapping[str, Any]) -> Group:
                    "best so far": "best", "where": "uri"}  # fmt: skip
         parts.append(table(job["checkpoints"], columns, title="checkpoints"))
     return Group(*parts)
-
-
-def as_options(fields: Mapping[str, Any]) -> str:
-    """Fields of a start as the options of its command."""
-    said = []
-    for name, value in fields.items():
-        option = name.replace("_", "-")
-        if isinstance(value, bool):
-            said.append(f"--{option}" if value else f"--no-{option}")
-        else:
-            said.append(f"--{option} {shlex.quote(json.dumps(value) if isinstance(value, dict) else str(value))}")
-    return " ".join(said)
 
 
 def _samples(found: Mapping[str, Any]) -> Group:

@@ -172,6 +172,8 @@ def carry_out(attempt: Attempt, work: Callable[[Attempt], Ending], tail: LogTail
             "registered_model": ending.registered_model,
         }
         document["metrics"]["peak_memory_bytes"] = float(machine.peak_rss)
+        if (peak := machine.peak_gpu_bytes) is not None:
+            document["metrics"]["peak_gpu_memory_bytes"] = float(peak)
         failed = None
     except BaseException as error:  # whatever it was, the supervisor is told
         failed = failures.explain(error)

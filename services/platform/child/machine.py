@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 from tunebus.services.platform.child.spool import Spool
@@ -28,6 +29,12 @@ class Machine:
     def start(self) -> None:
         self._process.cpu_percent()  # the first call only sets the clock
         self._thread.start()
+
+    @property
+    def peak_gpu_bytes(self) -> int | None:
+        """The most that the child's tensors took of its GPU; None without one."""
+        cuda = _cuda()
+        return int(cuda.max_memory_allocated()) if cuda is not None else None
 
     def stop(self) -> None:
         self._ended.set()
@@ -59,9 +66,13 @@ class Machine:
             "rss_bytes": float(rss),
             "memory_percent": memory.percent,
         }
-        torch = sys.modules.get("torch")
-        cuda = getattr(torch, "cuda", None)
-        if cuda is not None and hasattr(cuda, "is_initialized") and cuda.is_initialized():
+        if (cuda := _cuda()) is not None:
             values["gpu_memory_bytes"] = float(cuda.memory_allocated())
             values["gpu_memory_peak_bytes"] = float(cuda.max_memory_allocated())
         return values
+
+
+def _cuda() -> Any:
+    """torch's part for GPUs, if the child has loaded it and uses one."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return cuda if cuda is not None and hasattr(cuda, "is_initialized") and cuda.is_initialized() else None
