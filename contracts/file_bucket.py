@@ -121,7 +121,8 @@ class FileBucket:
             raise fail(
                 Code.NOT_FOUND,
                 f"there is no uploaded file {name!r}",
-                hint="uploads are kept for a day; upload it again",
+                param="upload",
+                hint="uploads are kept for a day: upload it again",
             ) from None
         except (ValueError, KeyError, IndexError, TypeError):
             raise fail(

@@ -36,7 +36,7 @@ class Bar:
             TimeRemainingColumn(),
             console=call.terminal.err,
             transient=True,
-            disable=call.machine,
+            disable=call.machine or not call.terminal.err.is_terminal,
         )
         self._task: TaskID | None = None
         self._phase: str | None = None

@@ -118,7 +118,7 @@ def converted(row: Row, format: DataFormat) -> Pair | Messages:
             return conversation
         case "alpaca":
             parts = [text_of(row.get("instruction")), text_of(row.get("input"))]
-            return Pair("\n\n".join(part for part in parts if part.strip()), text_of(row.get("output")))
+            return Pair("\n\n".join(part for part in parts if part.strip()) + "\n", text_of(row.get("output")))
         case "prompt_completion":
             return _joined(row.get("prompt"), row.get("completion"))
         case "preference":

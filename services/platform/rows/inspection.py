@@ -6,7 +6,7 @@ It keeps figures about rows, never the rows. The registry's prepare child runs i
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,9 @@ class _Inspection:
 
     def facts(self, type: str, sha256: str, files: list[DatasetFile]) -> DatasetFacts:
         """What was found, after the last file. Errors: `invalid` for rows that are broken and a format that misses."""
+        problems = formats.mapping_misses(self._wish.column_mapping, self._raw_columns)
+        if problems and self._raw_columns and not self._stopped:
+            raise TunebusError(combine(problems))
         if self._broken and (self._stopped or not self._wish.skip_broken):
             raise TunebusError(self._broken_rows())
         if not self._rows:
@@ -170,18 +173,24 @@ class _Inspection:
         yield from items
 
     def _decided(self, rows: Sequence[dict[str, Any]], header: Sequence[str]) -> DataFormat:
-        if self._wish.format is not None:
-            return self._wish.format
+        """What was asked for, where the first rows have the columns for it, else what they look like."""
         standard = [formats.renamed(row, self._wish.column_mapping) for row in rows]
-        names = formats.renamed(dict.fromkeys(header), self._wish.column_mapping)
-        return formats.recognised(standard, {*names, *(name for row in standard for name in row)})
+        names = dict.fromkeys(formats.renamed(dict.fromkeys(header), self._wish.column_mapping))
+        names |= {name: None for row in standard for name in row}
+        if self._wish.format is None:
+            return formats.recognised(standard, names)
+        if names:
+            self._check_format(self._wish.format, names)
+        return self._wish.format
 
     def _see(self, item: Item, part: Part) -> None:
         assert self._format is not None
         error = item.error
         if item.row is not None:
             row = item.row
-            if len(row.keys() - self._raw_columns) + len(self._raw_columns) > reading.MAX_COLUMNS:
+            if not row.keys() <= self._raw_columns.keys():
+                self._raw_columns |= dict.fromkeys(row)
+            if len(self._raw_columns) > reading.MAX_COLUMNS:
                 error = f"more than {reading.MAX_COLUMNS} columns"
                 self._stopped = True
             else:
@@ -204,7 +213,6 @@ class _Inspection:
             column = self._columns.get(name)
             if column is None:
                 column = self._columns[name] = _Column()
-                self._raw_columns[self._wish.column_mapping.get(name, name)] = None
             column.see(text)
         prints = self._fingerprints.get(split)
         if prints is None:
@@ -220,26 +228,25 @@ class _Inspection:
         self._columns.setdefault(name, _Column())
 
     def _check_columns(self) -> None:
-        problems = formats.mapping_misses(self._wish.column_mapping, self._raw_columns)
-        if problems:
-            raise TunebusError(combine(problems))
         assert self._format is not None
-        there = f"columns: {', '.join(list(self._columns)[:50])}"
-        missing = formats.lacking(self._columns, self._format)
-        if missing:
-            raise fail(
-                Code.INVALID,
-                f"{self._name} does not fit {FORMATS[self._format].title}: it lacks {' and '.join(map(repr, missing))}",
-                param="format",
-                hint=f"{there}; name those that mean the same in column_mapping",
-            )
+        self._check_format(self._format, self._columns)
         if self._wish.column_mapping and self._format == "prompt" and self._wish.format is None:
             nearly = "; ".join(formats.nearly(self._columns)) or "its names are of no one format"
             raise fail(
                 Code.INVALID,
                 f"{self._name} fits no format with this mapping: {nearly}",
                 param="column_mapping",
-                hint=f"{there}; ask for format 'prompt' to use them in a prompt's templates",
+                hint=f"{_listed(self._columns)}; ask for format 'prompt' to use them in a prompt's templates",
+            )
+
+    def _check_format(self, format: DataFormat, columns: Collection[str]) -> None:
+        missing = formats.lacking(columns, format)
+        if missing:
+            raise fail(
+                Code.INVALID,
+                f"{self._name} does not fit {FORMATS[format].title}: it lacks {' and '.join(map(repr, missing))}",
+                param="format",
+                hint=f"{_listed(columns)}; name those that mean the same in column_mapping",
             )
 
     def _overlaps(self) -> dict[str, int]:
@@ -352,6 +359,10 @@ class _Fingerprints:
 def _common(mine: Iterable[int], theirs: Iterable[int]) -> int:
     known = set(theirs)
     return sum(value in known for value in mine)
+
+
+def _listed(columns: Collection[str]) -> str:
+    return f"columns: {', '.join(list(columns)[:50])}"
 
 
 def _is_blank(text: str) -> bool:

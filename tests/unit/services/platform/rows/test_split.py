@@ -82,3 +82,45 @@ def test_shares_outside_are_refused(share: float) -> None:
 def test_a_negative_number_of_rows_is_refused() -> None:
     with pytest.raises(ValueError, match="rows"):
         sample_and_split(-1)
+
+
+runs = st.lists(st.tuples(st.sampled_from(["train", "validation", "eval", "test"]), st.integers(0, 40)), max_size=6)
+
+
+@given(runs, shares, shares, st.integers(0, 2**32 - 1))
+def test_an_own_test_split_is_held_out_whole_in_its_order_and_never_trained_on(
+    splits: list[tuple[str, int]], fraction: float, train_share: float, seed: int
+) -> None:
+    rows = sum(count for _, count in splits)
+    owner = [name for name, count in splits for _ in range(count)]
+    found = sample_and_split(rows, fraction=fraction, train_share=train_share, seed=seed, splits=splits)
+    assert set(found.train) <= {number for number, name in enumerate(owner) if name == "train"}
+    names = [name for name, _ in splits]
+    own = next((name for name in ("test", "eval", "validation") if name in names), None)
+    if own is not None:
+        assert found.test == [number for number, name in enumerate(owner) if name == own]
+        trainable = owner.count("train")
+        assert len(found.train) == (
+            trainable if fraction == 1 else max(min(trainable, 1), sampled(trainable, fraction))
+        )
+        if fraction == 1:
+            assert found.train == sorted(found.train), "shuffled only when sampled"
+    else:
+        assert found == sample_and_split(rows, fraction=fraction, train_share=train_share, seed=seed)
+
+
+def sampled(rows: int, fraction: float) -> int:
+    return int(Fraction(repr(fraction)) * rows)
+
+
+@given(st.integers(1, 200), shares, st.integers(0, 2**32 - 1))
+def test_a_share_of_one_means_no_test_set(rows: int, fraction: float, seed: int) -> None:
+    found = sample_and_split(rows, fraction=fraction, train_share=1.0, seed=seed)
+    assert found.test == []
+    if fraction == 1:
+        assert found.train == list(range(rows)), "nothing is shuffled that is neither sampled nor split"
+
+
+def test_splits_that_do_not_add_up_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not add up"):
+        sample_and_split(10, splits=[("train", 9)])
