@@ -158,6 +158,11 @@ class DatasetSource(BaseModel):
     split_seed: int = 42
 
 
+def files_type(dataset_type: str) -> Any:
+    """How a dataset's files are read: one of the Hub is kept as a folder, a file a split."""
+    return "folder" if dataset_type == "huggingface" else dataset_type
+
+
 class ModelSource(BaseModel):
     """Where a base model's files are. `location` is an absolute path, or an `artifact:` URI before it is resolved."""
 
@@ -167,6 +172,7 @@ class ModelSource(BaseModel):
     location: str
     sha256: str
     architecture: str | None = None
+    remote_code: bool = Field(default=False, description="the repository's own code runs, as an operator approved")
 
 
 class UserScript(BaseModel):
@@ -233,9 +239,10 @@ class ChatMessage(Settings):
     content: Annotated[str, Field(max_length=20_000)]
 
 
-TypedPrompt = Annotated[str, Field(min_length=1, max_length=20_000)] | Annotated[
-    list[ChatMessage], Field(min_length=1, max_length=100)
-]
+TypedPrompt = (
+    Annotated[str, Field(min_length=1, max_length=20_000)]
+    | Annotated[list[ChatMessage], Field(min_length=1, max_length=100)]
+)
 
 
 class EvaluationRecipe(BaseModel):

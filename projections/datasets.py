@@ -30,6 +30,8 @@ def _added(event: RecordedEvent) -> list[Change]:
         "description": data.get("description", ""),
         "huggingface_name": data.get("huggingface_name"),
         "revision": data.get("revision"),
+        "config_name": data.get("config_name"),
+        "split": data.get("split"),
         "location": data["location"],
         "format": data["format"],
         "features": data["features"],

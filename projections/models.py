@@ -8,7 +8,7 @@ from functools import partial
 from tunebus.contracts.events import RecordedEvent
 from tunebus.projections import removal
 from tunebus.projections.changes import Change, Insert
-from tunebus.projections.tables import models, name_key
+from tunebus.projections.tables import models, name_key, remote_code_approvals
 
 
 def apply(event: RecordedEvent) -> list[Change]:
@@ -38,6 +38,9 @@ def _added(event: RecordedEvent) -> list[Change]:
         "vocabulary_size": data.get("vocabulary_size"),
         "has_chat_template": data.get("has_chat_template", False),
         "shape": data.get("shape"),
+        "licence": data.get("licence"),
+        "gated": data.get("gated", False),
+        "remote_code": data.get("remote_code", []),
         "bytes": data["bytes"],
         "sha256": data["sha256"],
         "registered_model": None,
@@ -47,8 +50,23 @@ def _added(event: RecordedEvent) -> list[Change]:
     return [Insert(models, row)]
 
 
+def _approved(event: RecordedEvent) -> list[Change]:
+    row = {
+        "id": event.entity_id,
+        "position": event.position,
+        "version": event.version,
+        "added_at": event.recorded_at,
+        "huggingface_name": event.data["huggingface_name"],
+        "revision": event.data["revision"],
+        "reason": event.data.get("reason", ""),
+        "actor": event.actor,
+    }
+    return [Insert(remote_code_approvals, row)]
+
+
 _HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "ModelAdded": _added,
+    "RemoteCodeApproved": _approved,
     "ModelRenamed": partial(removal.rename, models),
     "ModelRemoved": partial(removal.remove, models),
 }

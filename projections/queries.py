@@ -46,6 +46,7 @@ from tunebus.projections.tables import (
     models,
     name_key,
     prompts,
+    remote_code_approvals,
     removed,
 )
 from tunebus.projections.waiting import WORKERS
@@ -126,6 +127,11 @@ def _list_datasets(connection: Connection, query: ask.ListDatasets) -> Document:
 
 def _list_models(connection: Connection, query: ask.ListModels) -> Document:
     return _page(connection, models, query, _equal(models, type=query.type))
+
+
+def _list_remote_code_approvals(connection: Connection, query: ask.ListRemoteCodeApprovals) -> Document:
+    wanted = _equal(remote_code_approvals, huggingface_name=query.huggingface_name)
+    return _page(connection, remote_code_approvals, query, wanted)
 
 
 def _list_adapters(connection: Connection, query: ask.ListAdapters) -> Document:
@@ -588,6 +594,7 @@ _SHOWS_JOBS = (
 ANSWERS: dict[str, Callable[[Connection, Any], Document]] = {
     "ListDatasets": _list_datasets,
     "ListModels": _list_models,
+    "ListRemoteCodeApprovals": _list_remote_code_approvals,
     "ListAdapters": _list_adapters,
     "ListPrompts": _list_prompts,
     "ListConfigs": _list_configs,

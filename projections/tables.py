@@ -133,6 +133,8 @@ datasets = Table(
     Column("description", Text, nullable=False),
     Column("huggingface_name", Text),
     Column("revision", Text),
+    Column("config_name", Text),
+    Column("split", Text),
     Column("location", Text, nullable=False),
     Column("format", Text, nullable=False),
     Column("features", DOCUMENT, nullable=False),
@@ -168,6 +170,9 @@ models = Table(
     Column("vocabulary_size", BigInteger),
     Column("has_chat_template", Boolean, nullable=False),
     Column("shape", DOCUMENT),
+    Column("licence", Text),
+    Column("gated", Boolean, nullable=False),
+    Column("remote_code", DOCUMENT, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("registered_model", Text),
@@ -186,6 +191,7 @@ adapters = Table(
     Column("model_id", Text, nullable=False),
     Column("location", Text, nullable=False),
     Column("huggingface_name", Text),
+    Column("revision", Text),
     Column("fine_tuning_job_id", Text),
     Column("prompt_id", Text),
     Column("sha256", Text, nullable=False),
@@ -324,6 +330,17 @@ job_dependencies = Table(
     Index("ix_job_dependencies_dependency_id", "dependency_id"),
 )
 
+remote_code_approvals = Table(
+    "remote_code_approvals",
+    metadata,
+    *_entity("remote_code_approvals"),
+    Column("huggingface_name", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text),
+    Index("ix_remote_code_approvals_huggingface_name", "huggingface_name"),
+)
+
 removed = Table(
     "removed",
     metadata,
@@ -371,6 +388,7 @@ PROJECTIONS: tuple[Table, ...] = (
     job_attempts,
     job_checkpoints,
     job_dependencies,
+    remote_code_approvals,
     removed,
 )
 

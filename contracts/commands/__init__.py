@@ -39,7 +39,7 @@ from tunebus.contracts.commands.job import (
     ReleaseJob,
     SetJobDependencies,
 )
-from tunebus.contracts.commands.model import AddModel, RemoveModel, RenameModel
+from tunebus.contracts.commands.model import AddModel, ApproveRemoteCode, RemoveModel, RenameModel
 from tunebus.contracts.commands.prompt import AddPrompt, RemovePrompt, RenamePrompt
 from tunebus.contracts.commands.worker import (
     CompleteAttempt,
@@ -58,6 +58,7 @@ __all__ = [
     "AddDataset",
     "AddModel",
     "AddPrompt",
+    "ApproveRemoteCode",
     "Command",
     "CompleteAttempt",
     "ConfigReference",
@@ -67,8 +68,8 @@ __all__ = [
     "ExportDatabase",
     "FailAttempt",
     "FailureCause",
-    "ImportDatabase",
     "HoldJob",
+    "ImportDatabase",
     "LabelJob",
     "Location",
     "MoveJob",
@@ -108,6 +109,7 @@ COMMANDS: dict[str, type[Command]] = {
     for kind in (
         AddDataset,
         AddModel,
+        ApproveRemoteCode,
         AddAdapter,
         AddPrompt,
         AddConfig,

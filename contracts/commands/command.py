@@ -14,6 +14,8 @@ AdapterName = Annotated[
 Location = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Description = Annotated[str, StringConstraints(max_length=10_000)]
 Template = Annotated[str, StringConstraints(max_length=20_000)]
+HubName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Revision = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 ConfigReference = Reference | dict[str, Any]
 
 

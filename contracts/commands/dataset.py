@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 from tunebus.contracts import subjects
-from tunebus.contracts.commands.command import Command, Description, Location, Name, Reference
+from tunebus.contracts.commands.command import Command, Description, HubName, Location, Name, Reference, Revision
 from tunebus.contracts.recipes import DataFormat
 
 UploadName = Annotated[str, StringConstraints(min_length=1, max_length=250)]
@@ -15,7 +15,8 @@ ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 class AddDataset(Command):
     """Register rows to train and evaluate on: a file, or a folder of files with named splits, by `path` inside an
-    allowed root (or an `artifact:` URI), or a file of the file bucket by the name it was uploaded under.
+    allowed root (or an `artifact:` URI), a file of the file bucket by the name it was uploaded under, or a dataset of
+    the Hub, pinned to the commit that `revision` (main, if not given) stands for now.
     """
 
     contexts = (subjects.DATASET,)
@@ -23,9 +24,13 @@ class AddDataset(Command):
     name: Name
     path: Location | None = None
     upload: UploadName | None = Field(default=None, description="an object of the file bucket, in place of a path")
-    type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder"] | None = Field(
+    type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder", "huggingface"] | None = Field(
         default=None, description="told from the file's suffix when not given"
     )
+    huggingface_name: HubName | None = Field(default=None, description="owner/name on the Hub, in place of a path")
+    config_name: HubName | None = Field(default=None, description="the Hub dataset's config, where it has several")
+    split: HubName | None = Field(default=None, description="of the Hub dataset; all its splits when not given")
+    revision: Revision | None = Field(default=None, description="branch, tag or commit of the Hub dataset")
     description: Description = ""
     format: DataFormat | None = Field(
         default=None, description="how rows become text; told from the columns when not given"

@@ -43,6 +43,10 @@ class DatasetAdded(Event):
     sha256: str
     warnings: list[str] = Field(default_factory=list)
     column_mapping: dict[str, str] = Field(default_factory=dict, description="standard name -> column of the file")
+    huggingface_name: str | None = None
+    revision: str | None = Field(default=None, description="the commit that was fetched")
+    config_name: str | None = None
+    split: str | None = Field(default=None, description="the one split of the Hub's dataset that was asked for")
     skip_broken: bool = False
     skipped: int = Field(default=0, description="broken rows that were left out")
     files: list[DatasetFile] = Field(default_factory=list, description="where it is a folder: files and their splits")

@@ -9,5 +9,11 @@ class ListModels(List):
     type: str | None = None
 
 
+class ListRemoteCodeApprovals(List):
+    """Which commits of Hub models may run code of their own, who said so and why."""
+
+    huggingface_name: str | None = None
+
+
 class GetModel(Get):
     pass

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebus.contracts.errors import Code, fail
+from tunebus.services.registry.hub_source import Fetched
 from tunebus.services.registry.model_folder import read_json, weight_files
 from tunebus.services.registry.safetensors_header import Tensor, read_header
 
@@ -27,6 +28,7 @@ class AdapterFolder:
     base_model: str | None
     rank: int
     sha256: str
+    hub: Fetched | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class BaseModel:
 
     name: str
     folder: Path
+    hub_name: str | None = None
 
 
 def inspect(folder: Path, location: str, shown: str, model: BaseModel) -> AdapterFolder:
@@ -79,7 +82,7 @@ def _same_model(base: str, config: dict[str, Any], model: BaseModel) -> bool:
     """Whether the name in an adapter's config can mean this model: by path, by name or by folder."""
     if Path(base).is_absolute() and Path(base).resolve() == model.folder.resolve():
         return True
-    ours = {model.name.lower(), model.folder.name.lower()}
+    ours = {name.lower() for name in (model.name, model.folder.name, model.hub_name) if name}
     for part in model.folder.parts:  # a folder of the Hub's cache: models--owner--name/snapshots/revision
         if part.startswith("models--"):
             ours |= {part.removeprefix("models--").replace("--", "/").lower(), part.rpartition("--")[2].lower()}

@@ -61,6 +61,7 @@ class Registry:
     ) -> None:
         self._client = client
         self._subjects = subjects = settings.subjects
+        home = Home(home.folder, home.artifacts, (*settings.roots, home.artifacts))
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
         self.ledger = Ledger(engines.ledger, RegistryDomain(max_crash_retries=settings.max_crash_retries))

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from tunebus.contracts.errors import Code, Problem, TunebusError, fail
@@ -21,12 +22,19 @@ _NOT_FOR_CHILDREN = ("TUNEBUS_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "NATS_", 
 
 
 class PreparePool:
-    """`size` children at most. `ask` waits for a free one."""
+    """`size` children at most. `ask` waits for a free one. `given` names the variables that hold a secret and which
+    these children alone are given."""
 
     def __init__(
-        self, size: int = 2, *, module: str = "tunebus.services.registry.prepare", idle_seconds: float = IDLE_SECONDS
+        self,
+        size: int = 2,
+        *,
+        module: str = "tunebus.services.registry.prepare",
+        idle_seconds: float = IDLE_SECONDS,
+        given: Sequence[str] = (),
     ) -> None:
         self._module = module
+        self._given = tuple(given)
         self._slots = asyncio.Semaphore(size)
         self._idle: list[asyncio.subprocess.Process] = []
         self._ends: dict[int, asyncio.TimerHandle] = {}
@@ -68,7 +76,7 @@ class PreparePool:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if name == "TUNEBUS_HOME" or not name.startswith(_NOT_FOR_CHILDREN)
+            if name in ("TUNEBUS_HOME", *self._given) or not name.startswith(_NOT_FOR_CHILDREN)
         }
         return await asyncio.create_subprocess_exec(
             sys.executable,

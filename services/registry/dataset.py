@@ -13,6 +13,8 @@ from tunebus.contracts.subjects import DATASET
 from tunebus.services.platform.decisions import Accepted, Decision, Rejected
 from tunebus.services.registry import prompt, users
 from tunebus.services.registry.decision import happened, missing, name_problem
+from tunebus.services.registry.hub_origin import already_added
+from tunebus.services.registry.hub_source import Fetched
 from tunebus.services.registry.known import Known
 from tunebus.services.registry.renaming import rename as renamed
 from tunebus.services.registry.wanted import Wanted
@@ -33,21 +35,29 @@ class PreparedDataset:
     skipped: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)
     statistics: dict[str, Any] | None = None
+    hub: Fetched | None = None
 
 
 def refer_add(wanted: Wanted, _facts: object, command: AddDataset) -> None:
     wanted.datasets.add(command.name)
+    wanted.from_hub(DATASET, command.huggingface_name)
 
 
 def add(known: Known, facts: PreparedDataset, command: AddDataset) -> Decision:
     problem = name_problem("dataset", command.name, taken=known.datasets.named(command.name) is not None)
+    source = facts.hub.source if facts.hub else None
+    problem = problem or already_added("dataset", source, known.datasets)
     if problem:
         return Rejected(problem)
     dataset_id = new_id()
     event = DatasetAdded(
         name=command.name,
-        type=facts.type,
-        description=command.description,
+        type="huggingface" if source else facts.type,
+        description=command.description or (facts.hub.description if facts.hub else ""),
+        huggingface_name=source.name if source else None,
+        revision=source.revision if source else None,
+        config_name=source.config_name if source else None,
+        split=source.split if source else None,
         location=facts.location,
         format=facts.format,
         features=facts.features,

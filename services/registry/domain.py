@@ -29,11 +29,13 @@ from tunebus.services.registry import (
     evaluation_job,
     export_job,
     fine_tuning_job,
+    hub_origin,
     jobs,
     known,
     model,
     prompt,
     queue,
+    remote_code,
     removal,
     transfer,
     users,
@@ -101,6 +103,7 @@ def handlers(max_crash_retries: int) -> dict[type, Handler]:
     return {
         ask.AddDataset: Handler(dataset.add, dataset.refer_add),
         ask.AddModel: Handler(model.add, model.refer_add),
+        ask.ApproveRemoteCode: Handler(remote_code.approve, remote_code.refer_approve),
         ask.AddAdapter: Handler(adapter.add, adapter.refer_add),
         ask.AddPrompt: Handler(prompt.add, prompt.refer_add),
         ask.AddConfig: Handler(config.add, config.refer_add),
@@ -233,6 +236,7 @@ def load(connection: Connection, wanted: Wanted) -> Known:
             wanted.models.add(found.model_id)  # to name it when it is not the one asked for
             wanted.jobs.update(given(found.fine_tuning_job_id))
     _load(connection, view.models, tables.models, wanted.models, known.model_of)
+    hub_origin.load(connection, view, wanted)
     if wanted.with_adapters_jobs:
         wanted.jobs.update(given(*(one.fine_tuning_job_id for one in view.models)))
     if wanted.configs:

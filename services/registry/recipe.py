@@ -19,6 +19,7 @@ from tunebus.contracts.recipes import (
     PromptTemplates,
     Settings,
     TextFormat,
+    files_type,
 )
 from tunebus.services.platform.rows import templates
 from tunebus.services.platform.rows.folders import split_rows
@@ -148,7 +149,13 @@ def text_format_of(
 
 
 def model_source(model: Model) -> ModelSource:
-    return ModelSource(model_id=model.id, location=model.location, sha256=model.sha256, architecture=model.architecture)
+    return ModelSource(
+        model_id=model.id,
+        location=model.location,
+        sha256=model.sha256,
+        architecture=model.architecture,
+        remote_code=bool(model.remote_code),
+    )
 
 
 def dataset_source(
@@ -157,7 +164,7 @@ def dataset_source(
     return DatasetSource(
         dataset_id=dataset.id,
         location=dataset.location,
-        type=dataset.type,
+        type=files_type(dataset.type),
         files=list(dataset.files),
         column_mapping=dict(dataset.column_mapping),
         skip_broken=dataset.skip_broken,

@@ -21,12 +21,18 @@ class Wanted:
     configs: set[str] = field(default_factory=set)
     jobs: set[str] = field(default_factory=set)
     job_names: set[str] = field(default_factory=set)
+    hub_names: dict[str, set[str]] = field(default_factory=dict)
+    """By aggregate, names on the Hub: whatever came from there is loaded as well."""
     with_adapters_jobs: bool = False
     with_datasets_prompts: bool = False
     with_queues: bool = False
     with_dependencies: bool = False
     leaving: dict[str, set[str]] = field(default_factory=dict)
     """By aggregate, what a command wants to remove: whatever uses it is loaded as well."""
+
+    def from_hub(self, aggregate: str, name: str | None) -> None:
+        if name:
+            self.hub_names.setdefault(aggregate, set()).add(name)
 
     def leaves(self, aggregate: str, reference: str) -> None:
         self.leaving.setdefault(aggregate, set()).add(reference)

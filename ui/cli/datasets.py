@@ -37,7 +37,9 @@ _BAR = 30
 )
 def add_dataset(
     call: Call,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="a file, or a folder of files", show_default=False)],
+    path: Annotated[
+        str | None, typer.Argument(metavar="PATH", help="a file, or a folder of files", show_default=False)
+    ] = None,
     upload_it: Annotated[
         bool, typer.Option("--upload", help="send a copy over the bus, from whatever machine", show_default=False)
     ] = False,
@@ -48,9 +50,12 @@ def add_dataset(
     **fields: Any,
 ) -> None:
     """Add rows to train on. A file stays where it is, and must lie in a folder that the studio may read; one from
-    elsewhere that you may read is uploaded: the studio keeps a copy."""
+    elsewhere that you may read is uploaded: the studio keeps a copy. One of the Hub is fetched at once."""
     asked = given({**fields, "column_mapping": _mapping(column_mapping)})
-    outcome = _uploaded(call, Path(path).expanduser(), asked) if upload_it else _by_path(call, path, asked)
+    if path is None:
+        outcome = send_watched(call, "AddDataset", **asked)
+    else:
+        outcome = _uploaded(call, Path(path).expanduser(), asked) if upload_it else _by_path(call, path, asked)
     call.terminal.data(outcome.document(), Text(outcome.id or ""))
     if not call.machine:
         dataset = call.ask("GetDataset", id=outcome.id)

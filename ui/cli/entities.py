@@ -64,7 +64,13 @@ def _lists(group: typer.Typer, plural: str) -> None:
     columns = _COLUMNS[plural]
     singular = plural.lower()[:-1]
 
-    @command(group, "list", fields=options(queries.QUERIES[f"List{plural}"]), help="List them in the order added.")
+    @command(
+        group,
+        "list",
+        fields=options(queries.QUERIES[f"List{plural}"]),
+        help="List them in the order added.",
+        epilog=f"Example: tunebus {singular} list --limit 20",
+    )
     def _list(call: Call, **fields: Any) -> None:
         page = call.ask(f"List{plural}", **given(fields))
         show_page(call, page, columns, f"there are no {plural.lower()} yet; see `tunebus {singular} add --help`")
@@ -73,7 +79,9 @@ def _lists(group: typer.Typer, plural: str) -> None:
 def _shows(group: typer.Typer, singular: str) -> None:
     fields = options(queries.QUERIES[f"Get{singular}"], skip=("id",))
 
-    @command(group, "show", fields=fields, help="Show one with all its fields.")
+    example = f"Example: tunebus {singular.lower()} show {'ID' if singular == 'Config' else f'my-{singular.lower()}'}"
+
+    @command(group, "show", fields=fields, help="Show one with all its fields.", epilog=example)
     def _show(call: Call, id: Identity, **fields: Any) -> None:
         document = call.ask(f"Get{singular}", id=id, **given(fields))
         call.terminal.data(document, _RENDERINGS.get(singular, record)(document))
@@ -225,6 +233,45 @@ def add_prompt(call: Call, **fields: Any) -> None:
     """Add the templates of a prompt: {column} stands for a row's value, {{ and }} for braces."""
     outcome = call.send("AddPrompt", **given(fields))
     show_added(call, outcome, f"prompt {fields['name']} is added")
+
+
+@command(
+    prompts,
+    "generate",
+    fields=options(queries.GeneratePrompt, values={"output_column": "the answer's column; guessed when not given"}),
+    epilog="Example: tunebus prompt generate --dataset faq",
+)
+def generate_prompt(call: Call, **fields: Any) -> None:
+    """Make templates from the names of a dataset's columns, ready for `prompt add`."""
+    found = call.ask("GeneratePrompt", **given(fields))
+    keys = ["dataset_name", "input_columns", "output_column", *_TEMPLATES]
+    call.terminal.data(found, record(found, keys))
+
+
+@command(
+    prompts,
+    "render",
+    fields=options(queries.RenderPrompt, skip=("prompt_id",), values=_TEMPLATES),
+    epilog="Example: tunebus prompt render my-prompt --seed 7 --model starter",
+)
+def render_prompt(
+    call: Call,
+    prompt_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="a prompt; without one give a dataset", show_default=False)
+    ] = None,
+    **fields: Any,
+) -> None:
+    """Show a random row of a dataset as a prompt shows it: what a model is given, and what it should answer."""
+    found = call.ask("RenderPrompt", **given({"prompt_id": prompt_id, **fields}))
+    keys = ["row_number", "input", "prompt", "completion", *(["chat"] if found["chat"] is not None else [])]
+    call.terminal.data(found, record(found, keys))
+
+
+@command(adapters, "split", epilog="Example: tunebus adapter split my-adapter")
+def show_split(call: Call, id: Identity) -> None:
+    """Show which share of which rows an adapter was trained on, so that others score the rows it has not seen."""
+    found = call.ask("GetDatasetSplitByAdapter", adapter_id=id)
+    call.terminal.data(found, record(found))
 
 
 @command(configs, "add", fields=options(commands.AddConfig, skip=("config",)))
