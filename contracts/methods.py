@@ -31,7 +31,7 @@ from typing import Any, Literal, Protocol
 from tunebus.contracts.commands import EvaluationCombination
 from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.queries import Page
-from tunebus.contracts.recipes import GenerationSettings
+from tunebus.contracts.recipes import ChatMessage, Checked, GenerationSettings
 '''
 _ASYNC_BASE = '''
 

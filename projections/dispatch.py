@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 from tunebus.contracts import subjects
 from tunebus.contracts.events import RecordedEvent
-from tunebus.projections import adapters, configs, datasets, evaluation_jobs, fine_tuning_jobs, models, prompts
+from tunebus.projections import (
+    adapters,
+    configs,
+    datasets,
+    evaluation_jobs,
+    export_jobs,
+    fine_tuning_jobs,
+    models,
+    prompts,
+)
 from tunebus.projections.changes import Change
 
 AGGREGATES: dict[str, Callable[[RecordedEvent], list[Change]]] = {
@@ -17,6 +26,7 @@ AGGREGATES: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     subjects.CONFIG: configs.apply,
     subjects.FINE_TUNING_JOB: fine_tuning_jobs.apply,
     subjects.EVALUATION_JOB: evaluation_jobs.apply,
+    subjects.EXPORT_JOB: export_jobs.apply,
 }
 
 

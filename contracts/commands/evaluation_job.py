@@ -12,7 +12,7 @@ from tunebus.contracts.recipes import Count, GenerationSettings, Positive, Share
 
 
 class EvaluationCombination(BaseModel):
-    """One thing to score: a base model, with or without an adapter, on a dataset's held-out rows or on typed prompts."""
+    """One thing to score: a base model, with or without an adapter, on held-out rows of a dataset or on typed prompts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +27,7 @@ class StartEvaluationJob(Command):
 
     The split is that of the job that made the compared adapter or model. With `prompts` in place of datasets, each is
     answered by every combination ("try it"). `leakage` says what becomes of rows that another compared adapter was
-    trained on: `warn` scores each adapter on its own held-out rows, `exclude` scores all on the rows that none has seen.
+    trained on: `warn` scores each adapter on its own held-out rows, `exclude` all on the rows that none has seen.
     """
 
     contexts = (subjects.EVALUATION_JOB,)

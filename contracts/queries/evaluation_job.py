@@ -32,9 +32,9 @@ class GetEvaluationRows(_Rows):
 
 
 class CompareEvaluations(_Rows):
-    """The evaluations of one parent side by side: each metric with its differences to the first combination and the best
-    marked, and the same rows with everyone's answers. `job_id` is the one whose rows make the order; the last when not
-    given.
+    """The evaluations of one parent side by side: each metric with its differences to the first combination and the
+    best marked, and the same rows with everyone's answers. `job_id` is the one whose rows make the order; the last when
+    not given.
     """
 
     answers = "comparison"
@@ -44,7 +44,7 @@ class CompareEvaluations(_Rows):
 
 
 class ExportEvaluations(Query):
-    """A comparison as the text of a file, in pieces: ask again with `next` as `after` until there is none, and join them.
+    """A comparison as the text of a file, in pieces: ask again with `next` as `after` until there is none; join them.
 
     `part`: every metric of every combination, or every row with everyone's answers and figures. In CSV a cell that a
     spreadsheet would take for a formula begins with an apostrophe.

@@ -54,6 +54,16 @@ class Generator:
 
     def answer(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
         """One answer a prompt, in order."""
+        answers = []
+        for tokens in self.generate(prompts):
+            end = next((at for at, token in enumerate(tokens) if token in self.stop_ids), None)
+            said = tokens if end is None else tokens[:end]
+            text = self._tokenizer.decode(said, skip_special_tokens=True)
+            answers.append(Answer(text=text, tokens=len(said), finished=end is not None))
+        return answers
+
+    def generate(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """What the model writes after each prompt, as token ids: all there are, padding behind the end included."""
         width = max(len(prompt) for prompt in prompts)
         pad = self._tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts])
@@ -63,11 +73,5 @@ class Generator:
             output = self._model.generate(
                 input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=self._config
             )
-        return [self._cut(tokens) for tokens in output[:, width:].tolist()]
-
-    def _cut(self, tokens: list[int]) -> Answer:
-        """What stands before the first token that ends an answer."""
-        end = next((at for at, token in enumerate(tokens) if token in self.stop_ids), None)
-        said = tokens if end is None else tokens[:end]
-        text = self._tokenizer.decode(said, skip_special_tokens=True)
-        return Answer(text=text, tokens=len(said), finished=end is not None)
+        written: list[list[int]] = output[:, width:].tolist()
+        return written

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     tracking: Annotated[tuple[Mirror, ...] | None, NoDecode] = Field(
         default=None, description="where jobs are mirrored to, or off; default: to all that is installed"
     )
+    export_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description=f"folders that exports may be written to, separated by {os.pathsep!r}; default: the home"
+    )
     mlflow_tracking_uri: str | None = Field(default=None, description="default: a store in the home")
     ui_host: str = "127.0.0.1"
     ui_port: int = Field(default=7860, ge=0, le=65535, description="0: any free port")
@@ -56,6 +59,8 @@ class Settings(BaseSettings):
     threads_per_job: int | None = Field(default=None, gt=0, description="default: the cores shared by all workers")
     log_level: str = "INFO"
     load_defaults: bool = True
+    defaults_file: Path | None = Field(default=None, description="YAML or JSON of what a first start adds as well")
+    adapters_dir: Path | None = Field(default=None, description="a folder of adapter folders, each added at the start")
 
     @field_validator("home", mode="after")
     @classmethod
@@ -64,7 +69,7 @@ class Settings(BaseSettings):
             raise ValueError("must not contain ?, # or %: it becomes part of a database URL")
         return value.expanduser().absolute()
 
-    @field_validator("dataset_roots", mode="before")
+    @field_validator("dataset_roots", "export_roots", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:
         if isinstance(value, str):
@@ -96,7 +101,8 @@ class Settings(BaseSettings):
     @property
     def roots(self) -> tuple[Path, ...]:
         """Folders that commands may name files in: those set, else the home and the folder of the start."""
-        return self.dataset_roots or (self.home, Path.cwd())
+        adapters = (self.adapters_dir.expanduser().absolute(),) if self.adapters_dir else ()
+        return (self.dataset_roots or (self.home, Path.cwd())) + adapters
 
     @property
     def ledger_url(self) -> str:

@@ -36,8 +36,8 @@ from tunebus.services.registry.wanted import Wanted, given
 
 @dataclass(frozen=True)
 class _Contender:
-    """A combination whose ids were found. `trained` are the recipes of the jobs that made its adapter and its model, the
-    adapter's first; neither for what came from elsewhere. Typed prompts have no dataset.
+    """A combination whose ids were found. `trained` are the recipes of the jobs that made its adapter and its model,
+    the adapter's first; neither for what came from elsewhere. Typed prompts have no dataset.
     """
 
     model: Model
@@ -86,9 +86,10 @@ def refer_start(wanted: Wanted, _facts: object, command: StartEvaluationJob) -> 
 def start(known: Known, asked: Asked, command: StartEvaluationJob) -> Decision:
     """An unknown id in any combination is refused before anything starts, all of them at once."""
     problems = [*asked.problems, *_unsupported(command)]
+    typed = command.prompts is not None or "prompts" in asked.in_doubt
     combinations = () if "combinations" in asked.in_doubt else command.combinations
     found = [
-        _contender(known, combination, f"combinations.{number}", problems, typed=command.prompts is not None)
+        _contender(known, combination, f"combinations.{number}", problems, typed=typed)
         for number, combination in enumerate(combinations)
     ]
     generation = _generation(known, command, problems)
@@ -375,8 +376,8 @@ def _warnings(
             end = (
                 "the rows that it was trained on are left out"
                 if leave_out
-                else "it may have seen some of the rows that this evaluation scores; with leakage 'exclude' such rows are "
-                "left out for all"
+                else "it may have seen some of the rows that this evaluation scores; "
+                "with leakage 'exclude' such rows are left out for all"
             )
             warnings.append(
                 f"{name} was trained on another split of {dataset.name!r} (fraction {split.fraction:g}, "

@@ -48,7 +48,7 @@ def locate(given: str, roots: Roots, *, param: str = "path") -> Place:
         folders = tuple(Path(os.path.realpath(folder)) for folder in roots.folders)
         allowed = (*folders, artifacts)
         real = _real(given, allowed)
-    if not any(_within(real, root) for root in allowed) or _is_private(real, roots, artifacts):
+    if not any(within(real, root) for root in allowed) or is_private(real, roots, artifacts):
         raise _not_permitted(given, roots, param)
     try:
         exists = real.exists()
@@ -56,7 +56,7 @@ def locate(given: str, roots: Roots, *, param: str = "path") -> Place:
         raise _not_permitted(given, roots, param) from None
     if not exists:
         raise fail(Code.NOT_FOUND, f"there is no file or folder {given}", param=param)
-    if _within(real, artifacts):
+    if within(real, artifacts):
         return Place(real, SCHEME + real.relative_to(artifacts).as_posix())
     return Place(real, str(real))
 
@@ -70,13 +70,15 @@ def _real(given: str, allowed: tuple[Path, ...]) -> Path:
     return next((real for real in candidates if os.path.lexists(real)), candidates[0])
 
 
-def _within(path: Path, root: Path) -> bool:
+def within(path: Path, root: Path) -> bool:
+    """Whether a real path is a folder or lies below it."""
     return path == root or root in path.parents
 
 
-def _is_private(real: Path, roots: Roots, artifacts: Path) -> bool:
+def is_private(real: Path, roots: Roots, artifacts: Path) -> bool:
+    """Whether a real path is among the studio's own files."""
     home = Path(os.path.realpath(roots.home))
-    if _within(real, artifacts) or not _within(real, home) or real == home:
+    if within(real, artifacts) or not within(real, home) or real == home:
         return False
     first = real.relative_to(home).parts[0]
     return first in _PRIVATE or ".db" in first

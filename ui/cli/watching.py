@@ -56,7 +56,7 @@ def follow(
     machine: bool = False,
     on_change: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Watch jobs of one kind (`FineTuningJob` or `EvaluationJob`) until all have ended, and return them as they ended.
+    """Watch jobs of one kind (for example `ExportJob`) until all have ended, and return them as they ended.
 
     On a terminal the bars move; elsewhere a line is printed per state and every ten seconds.
     """
@@ -102,6 +102,8 @@ def title(job: Mapping[str, Any]) -> str:
     if job.get("kind") == "evaluation_job" or "parent_id" in job:
         name = job.get("adapter_name") or job.get("base_model_name") or job["base_model_id"]
         return f"evaluate {name}"
+    if job.get("kind") == "export_job":
+        return f"export {job.get('adapter_name') or job.get('base_model_name') or job['base_model_id']}"
     return f"train {job['adapter_name']}"
 
 

@@ -1,50 +1,30 @@
-"""BLEU of a whole set of answers (Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine
-Translation"), up to four words, with one reference each.
+"""BLEU (Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine Translation") as sacreBLEU computes
+it, from 0 to 1 where sacreBLEU says 0 to 100: one reference each, up to four words, tokenizer 13a, smoothing "exp".
 
-Punctuation marks are words, case counts. An order of n-grams without any match is smoothed as in NIST's mteval (the
-k-th such order counts 1 / 2^k matches), like sacreBLEU's default; figures are comparable within the studio, not with
-papers that split words differently.
+Orders of n-grams that no text is long enough for are left out, or short right answers would score nothing.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 
-from tunebus.services.evaluator.metrics.words import words_and_marks
+from sacrebleu.metrics.bleu import BLEU
 
-ORDERS = 4
+_BLEU = BLEU(effective_order=True)
+
+
+def bleu(answer: str, reference: str) -> float:
+    """Of one answer."""
+    return min(1.0, float(_BLEU.sentence_score(answer, [reference]).score) / 100)
 
 
 def corpus_bleu(answers: Sequence[str], references: Sequence[str]) -> float:
-    """Geometric mean of the clipped n-gram precisions, times the penalty for being too short. 0 for no words at all.
+    """Of a whole set: matches are summed over all of it, so this is no mean of the answers'. 0 for no answer at all.
 
     Raises ValueError when there are not as many answers as references.
     """
-    matches, totals = [0] * ORDERS, [0] * ORDERS
-    given_length = wanted_length = 0
-    for answer, reference in zip(answers, references, strict=True):
-        given, wanted = words_and_marks(answer), words_and_marks(reference)
-        given_length += len(given)
-        wanted_length += len(wanted)
-        for size in range(1, ORDERS + 1):
-            ours, theirs = _grams(given, size), _grams(wanted, size)
-            matches[size - 1] += sum((ours & theirs).values())
-            totals[size - 1] += sum(ours.values())
-    if not given_length or not wanted_length or not matches[0]:
+    if len(answers) != len(references):
+        raise ValueError(f"{len(answers)} answers for {len(references)} references")
+    if not answers:
         return 0.0
-    logarithms = []
-    halves = 1.0
-    for matched, total in zip(matches, totals, strict=True):
-        if not total:
-            break  # answers too short to have such n-grams: the orders there are decide
-        if not matched:
-            halves /= 2
-        logarithms.append(math.log((matched or halves) / total))
-    brevity = min(0.0, 1 - wanted_length / given_length)
-    return math.exp(brevity + sum(logarithms) / len(logarithms))
-
-
-def _grams(text: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(text[at : at + size]) for at in range(len(text) - size + 1))
+    return min(1.0, float(_BLEU.corpus_score(list(answers), [list(references)]).score) / 100)

@@ -1,62 +1,40 @@
-"""ROUGE (Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries"), as F1: the harmonic mean of how much of
-the reference is in the answer and how much of the answer is in the reference.
+"""ROUGE (Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries") as `rouge-score` computes it, as F1: the
+harmonic mean of how much of the reference is in the answer and how much of the answer is in the reference.
 
-Words are lower-cased, without punctuation and without stemming; two empty texts score 1, one empty text scores 0.
+Words are lower-cased, without punctuation and without stemming. A text too short to hold what is counted scores 0.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-
+from rouge_score.rouge_scorer import RougeScorer
 from tunebus.services.evaluator.metrics.words import words
+
+
+class _Words:
+    """rouge-score's own drops every letter that is not of the English alphabet."""
+
+    @staticmethod
+    def tokenize(text: str) -> list[str]:
+        return words(text)
+
+
+_SCORERS = {name: RougeScorer([name], tokenizer=_Words()) for name in ("rouge1", "rouge2", "rougeL")}
 
 
 def rouge_1(answer: str, reference: str) -> float:
     """Overlap of single words."""
-    return _rouge_n(words(answer), words(reference), 1)
+    return _f1("rouge1", answer, reference)
 
 
 def rouge_2(answer: str, reference: str) -> float:
-    """Overlap of pairs of neighbouring words. A text of a single word has none, and scores by being equal."""
-    return _rouge_n(words(answer), words(reference), 2)
+    """Overlap of pairs of neighbouring words."""
+    return _f1("rouge2", answer, reference)
 
 
 def rouge_l(answer: str, reference: str) -> float:
     """Longest common subsequence of words."""
-    given, wanted = words(answer), words(reference)
-    if not given or not wanted:
-        return float(given == wanted)
-    return _f1(common_subsequence(given, wanted), len(given), len(wanted))
+    return _f1("rougeL", answer, reference)
 
 
-def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest common subsequence, one word of `second` a step.
-
-    Bit-parallel (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"): bit i of `row` is 0 where the length
-    grows at word i of `first`.
-    """
-    where: dict[str, int] = {}
-    for number, word in enumerate(first):
-        where[word] = where.get(word, 0) | (1 << number)
-    full = (1 << len(first)) - 1
-    row = full
-    for word in second:
-        matches = row & where.get(word, 0)
-        row = ((row + matches) | (row - matches)) & full
-    return len(first) - row.bit_count()
-
-
-def _rouge_n(given: Sequence[str], wanted: Sequence[str], size: int) -> float:
-    if len(given) < size or len(wanted) < size:
-        return float(given == wanted)
-    first, second = _grams(given, size), _grams(wanted, size)
-    return _f1(sum((first & second).values()), sum(first.values()), sum(second.values()))
-
-
-def _grams(text: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(text[at : at + size]) for at in range(len(text) - size + 1))
-
-
-def _f1(common: int, given: int, wanted: int) -> float:
-    return 2 * common / (given + wanted)
+def _f1(name: str, answer: str, reference: str) -> float:
+    return float(_SCORERS[name].score(reference, answer)[name].fmeasure)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tunebus.contracts.recipes import ChildJob, GenerationSettings
+from tunebus.contracts.recipes import ChildJob, DatasetSource, GenerationSettings
 from tunebus.contracts.telemetry import TelemetryBatch, batch_bytes
 from tunebus.services.evaluator.evaluation import evaluate
 from tunebus.services.evaluator.generation import Generator
@@ -22,7 +22,7 @@ from tunebus.services.platform.child.failures import Failure, explain
 from tunebus.services.platform.child.files import file_sha256
 from tunebus.services.platform.child.spool import Spool
 from tunebus.services.platform.rows.encoding import IGNORED, Encoder
-from tunebus.services.platform.rows.reading import read_rows
+from tunebus.services.platform.rows.source import rows_of
 from tunebus.services.platform.rows.split import sample_and_split
 from tunebus.services.trainer.recipes import supervised
 
@@ -52,6 +52,10 @@ def adapter(tiny_model: Path, questions: Path, tmp_path_factory: pytest.TempPath
 def attempt_for(folder: Path, recipe: dict[str, Any]) -> Attempt:
     job = ChildJob.model_validate_json(write_job(folder, recipe, "evaluation_job").read_bytes())
     return Attempt(job, Spool(folder / "telemetry.jsonl"))
+
+
+def rows_of_file(rows: Path) -> list[dict[str, Any]]:
+    return list(rows_of(DatasetSource.model_validate(dataset_source(rows))))
 
 
 def table(folder: Path) -> list[dict[str, Any]]:
@@ -109,7 +113,7 @@ def both(
 class TestFigures:
     def test_the_rows_are_exactly_the_held_out_ones(self, both: Any, questions: Path) -> None:
         split = sample_and_split(60, train_share=0.8)
-        rows = list(read_rows(questions))
+        rows = rows_of_file(questions)
         for folder, _ in both.values():
             assert [row["index"] for row in table(folder)] == sorted(split.test)
             for row in table(folder):
@@ -145,7 +149,7 @@ class TestFigures:
             assert all(value is None or math.isfinite(value) for value in metrics.values())
 
     def test_the_majority_is_a_floor(self, both: Any, questions: Path) -> None:
-        rows = list(read_rows(questions))
+        rows = rows_of_file(questions)
         split = sample_and_split(60, train_share=0.8)
         answers = [rows[number]["answer"] for number in split.train]
         most = max(sorted(set(answers)), key=answers.count)
@@ -259,7 +263,7 @@ def test_the_scored_loss_is_the_models_own(tiny_model: Path, questions: Path) ->
     model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     encoder = Encoder(tokenizer, DatasetSource.model_validate(dataset_source(questions)))
-    rows = [encoder.encode(row) for row, _ in zip(read_rows(questions), range(5), strict=False)]
+    rows = [encoder.encode(row) for row, _ in zip(rows_of_file(questions), range(5), strict=False)]
     for row, (loss, count) in zip(rows, Scorer(model, tokenizer.pad_token_id).losses(rows), strict=True):
         ids, labels = torch.tensor([list(row.input_ids)]), torch.tensor([list(row.labels)])
         assert count == int((labels[:, 1:] != IGNORED).sum()) == row.answer_tokens

@@ -1,0 +1,37 @@
+"""Rows of export jobs from their events. What all jobs share is in `jobs`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tunebus.contracts.events import RecordedEvent
+from tunebus.projections import jobs
+from tunebus.projections.changes import Change, Insert, Update
+from tunebus.projections.tables import export_jobs
+
+
+def apply(event: RecordedEvent) -> list[Change]:
+    if event.type == "ExportJobAdded":
+        return _added(event)
+    changes = jobs.apply(event)
+    return [_finished(event, change) for change in changes] if event.type == "JobSucceeded" else changes
+
+
+def _added(event: RecordedEvent) -> list[Change]:
+    data = event.data
+    row = jobs.new_row(event) | {
+        "model_id": None if data.get("adapter_id") else data["base_model_id"],
+        "type": data["type"],
+        "destination": data.get("destination"),
+        "checked": None,
+        "registered_model": None,
+    }
+    return [Insert(export_jobs, row)]
+
+
+def _finished(event: RecordedEvent, change: Change) -> Change:
+    """With what reloading the export showed, on the job's own row."""
+    if not isinstance(change, Update) or change.table is not export_jobs:
+        return change
+    found = {name: event.data.get(name) for name in ("checked", "registered_model")}
+    return replace(change, values={**change.values, **found})
