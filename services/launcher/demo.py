@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.markup import escape
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.services.launcher.__main__ import report
-from tunebus.services.launcher.defaults import DATASET, MODEL, PROMPT
+from tunebus.services.launcher.shipped_defaults import DATASET, MODEL, PROMPT
 from tunebus.services.platform.home import STARTER_PACK, Home
 from tunebus.services.platform.process import die_with_parent
 

@@ -25,7 +25,7 @@ Excess = Literal["time", "memory", "output"]
 class Limits:
     """What the work may use. `seconds` are those of a clock on the wall; memory comes on top of the process's own."""
 
-    seconds: float = 1.5
+    seconds: float = 1.0
     memory_bytes: int = 256 * 1024**2
     output_bytes: int = 1024**2
 

@@ -20,7 +20,8 @@ from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.services.platform import limited
 from tunebus.services.platform.limited import ExceededError, Limits
 
-LIMITS = Limits(seconds=1.5, memory_bytes=256 * 1024**2, output_bytes=1024**2)
+# With the way there and back an error is said within two seconds; what is sound takes some milliseconds.
+LIMITS = Limits(seconds=0.8, memory_bytes=256 * 1024**2, output_bytes=1024**2)
 SPECIAL_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
 _PROBE = ({"role": "user", "content": "Is this a question?"}, {"role": "assistant", "content": "It is."})
 

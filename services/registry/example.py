@@ -22,7 +22,8 @@ from tunebus.services.platform.rows.source import rows_of
 from tunebus.services.platform.rows.templates import Renderer
 from tunebus.services.registry import chat_template
 
-LIMITS = Limits(seconds=1.5, memory_bytes=256 * 1024**2, output_bytes=256 * 1024)
+# With the way there and back an error is said within two seconds; what is sound takes some milliseconds.
+LIMITS = Limits(seconds=0.8, memory_bytes=256 * 1024**2, output_bytes=256 * 1024)
 MAX_VALUE_CHARACTERS = 4000
 
 

@@ -358,7 +358,7 @@ async def test_conformance_02_commands_of_one_batch_see_each_other(running: Runn
     """What is removed and what refers to it arrive together: no reference is left dangling, no name is kept."""
     await running.things()
     prompt = {"dataset_id": "faq", **TEMPLATES}
-    sent = [
+    sent: list[tuple[str, dict[str, Any]]] = [
         ("AddPrompt", {"name": "a", **prompt}),
         ("RenamePrompt", {"id": "a", "name": "b"}),
         ("AddPrompt", {"name": "a", **prompt}),

@@ -228,7 +228,13 @@ def list_approvals(call: Call, **fields: Any) -> None:
     show_page(call, page, columns, "no code of any model was approved")
 
 
-@command(prompts, "add", fields=options(commands.AddPrompt, values=_TEMPLATES))
+@command(
+    prompts,
+    "add",
+    fields=options(commands.AddPrompt, values=_TEMPLATES),
+    epilog="Example: tunebus prompt add --name short --dataset faq --prompt-template '{input}{completion}' "
+    "--input-template '{question}' --completion-template '{answer}'",
+)
 def add_prompt(call: Call, **fields: Any) -> None:
     """Add the templates of a prompt: {column} stands for a row's value, {{ and }} for braces."""
     outcome = call.send("AddPrompt", **given(fields))
@@ -274,7 +280,12 @@ def show_split(call: Call, id: Identity) -> None:
     call.terminal.data(found, record(found))
 
 
-@command(configs, "add", fields=options(commands.AddConfig, skip=("config",)))
+@command(
+    configs,
+    "add",
+    fields=options(commands.AddConfig, skip=("config",)),
+    epilog="Example: tunebus config add large.yaml --type lora --description 'for models over 8B'",
+)
 def add_config(
     call: Call,
     config: Annotated[
