@@ -52,7 +52,7 @@ def load(connection: Connection, view: Known, wanted: Wanted) -> None:
                 if any(_asked_for(row.asked, config) for config in view.configs if config.id in configs)
                 or any(_works_on(row.recipe, folder_of(job_id)) for job_id in jobs)
             )
-            if jobs and "waiting_for" in table.c:
+            if jobs:
                 waits = select(table.c.id, table.c.waiting_for).where(live)
                 wanted.jobs.update(row.id for row in connection.execute(waits) if {*row.waiting_for} & {*jobs})
 
@@ -91,7 +91,7 @@ def of_job(view: Known, job: Job) -> list[str]:
     """What it made, since evaluations take their held-out rows from its recipe; who reads its files or waits for it."""
     folder = f"{job.out_dir}/"
     adapters = (a for a in view.adapters if a.fine_tuning_job_id == job.id or a.location.startswith(folder))
-    models = (model for model in view.models if model.location.startswith(folder))
+    models = (m for m in view.models if m.fine_tuning_job_id == job.id or m.location.startswith(folder))
     waiting = (
         other
         for other in _live(view)
@@ -181,5 +181,6 @@ def _load_made(
     if jobs:
         table = tables.models
         lie_there = (table.c.location.startswith(f"{folder_of(job_id)}/", autoescape=True) for job_id in jobs)
-        for row in connection.execute(select(table).where(or_(*lie_there))).mappings():
+        made = or_(table.c.fine_tuning_job_id.in_(jobs), *lie_there)
+        for row in connection.execute(select(table).where(made)).mappings():
             view.models.put(known.model_of(dict(row)))
