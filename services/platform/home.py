@@ -20,11 +20,15 @@ STARTER_PACK = Path(__file__).parent.parent / "trainer" / "starter" / "pack"
 
 
 class Home:
-    """Paths inside one home. Creating it makes the folders; errors name the path and what is in the way."""
+    """Paths inside one home. Creating it makes the folders; errors name the path and what is in the way.
 
-    def __init__(self, folder: Path, artifacts: Path | None = None) -> None:
+    `roots` are the folders outside the artifacts that `resolve` reads; None for any.
+    """
+
+    def __init__(self, folder: Path, artifacts: Path | None = None, roots: tuple[Path, ...] | None = None) -> None:
         self.folder = folder
         self.artifacts = artifacts or folder / "artifacts"
+        self.roots = roots
 
     def create(self) -> Home:
         for path in (self.folder, self.artifacts, self.logs, self.nats_store):
@@ -86,8 +90,22 @@ class Home:
         return found
 
     def resolve(self, location: str) -> Path:
-        """The path of a location as events keep it: an `artifact:` URI or an absolute path."""
-        return self.path(location) if location.startswith(SCHEME) else Path(location)
+        """The path of a location as events keep it: an `artifact:` URI or an absolute path.
+
+        Errors: `not_permitted` outside the roots, where an imported event or a narrowed setting may point.
+        """
+        if location.startswith(SCHEME):
+            return self.path(location)
+        path = Path(location)
+        if self.roots is not None:
+            real = Path(os.path.realpath(path))
+            if not any(root in (real, *real.parents) for root in map(Path, map(os.path.realpath, self.roots))):
+                raise fail(
+                    Code.NOT_PERMITTED,
+                    f"{location} is outside the folders that this studio reads",
+                    hint="start the studio with TUNEBUS_DATASET_ROOTS naming its folder",
+                )
+        return path
 
     def write_run_file(self, document: dict[str, Any]) -> None:
         """Replace the run file atomically; readable by its owner alone, since the bus URL holds a password."""

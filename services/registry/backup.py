@@ -84,8 +84,8 @@ def restore(source: Path, engine: Engine, report: Report = lambda _done, _total:
         found = _held(copy)
         _into_one_file(copy)
         if engine.dialect.name == "sqlite":
-            engine.dispose()
             path = _path_of(engine)
+            engine.dispose()
             for left in (path, *_beside(path)):
                 left.unlink(missing_ok=True)
             copy.replace(path)

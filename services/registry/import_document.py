@@ -1,7 +1,7 @@
 """Checks an exported document (see `document`) from end to end and sets its events out in a file of its own.
 
 Runs in a prepare child: it has no database of the studio's, executes nothing of what it reads and follows no path but
-to see whether a file is there, in the folders that the studio reads anyway. A document is staged whole or refused whole.
+to see whether a file is there, in the folders that the studio reads anyway. A document is staged whole or not at all.
 """
 
 from __future__ import annotations
@@ -358,9 +358,12 @@ class _Stage:
             place = data.get(name)
             if not isinstance(place, str):
                 continue
-            climbs = ".." in place.split("/") or "\0" in place
+            climbs = _climbs(place)
             if climbs or (name in _OWN_FILES and not place.startswith(SCHEME)):
                 self._refuse(event, Code.NOT_PERMITTED, f"its {name} {place[:80]!r} is not within the artifacts")
+        for file in data.get("files") or ():
+            if _climbs(file["path"]) or file["path"].startswith("/"):
+                self._refuse(event, Code.NOT_PERMITTED, f"its file {file['path'][:80]!r} is not within the dataset")
 
     def _is_here(self, location: str) -> bool:
         try:
@@ -375,6 +378,10 @@ class _Stage:
         raise fail(
             code, f"{shown} of the document: {reason}", param="upload", hint=hint or "nothing of it was taken in"
         ) from None
+
+
+def _climbs(place: str) -> bool:
+    return ".." in place.split("/") or "\0" in place
 
 
 def _names(event: Document, data: Mapping[str, Any]) -> list[tuple[str, str]]:
