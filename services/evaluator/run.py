@@ -24,5 +24,7 @@ def export(attempt: Attempt) -> Ending:
     return export(attempt)
 
 
+WORKS = {"evaluation_job": evaluate, "export_job": export}
+
 if __name__ == "__main__":
-    sys.exit(children.run(sys.argv[1:], {"evaluation_job": evaluate, "export_job": export}))
+    sys.exit(children.run(sys.argv[1:], WORKS))

@@ -106,8 +106,15 @@ def _metric(name: str, values: Sequence[float | None]) -> Document:
         "lower_is_better": lower,
         "values": list(values),
         "differences": [None if value is None or reference is None else value - reference for value in values],
-        "best": [number for number, value in enumerate(values) if best is not None and value == best],
+        "best": _places_of(best, values),
     }
+
+
+def _places_of(best: float | None, values: Sequence[float | None]) -> list[int]:
+    """Who has the best value; nobody where all have the same."""
+    if best is None or all(value == best for value in values):
+        return []
+    return [number for number, value in enumerate(values) if value == best]
 
 
 def _answers(query: CompareEvaluations, jobs: Sequence[Document], leading: Document, resolve: Resolve) -> Document:
