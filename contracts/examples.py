@@ -373,7 +373,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     "EstimateFineTuningJob": {"base_model_id": "small", "dataset_id": "faq", "batch_size": 16, "num_epochs": 3.0},
     "GetEvaluationJob": {"id": _EVALUATION},
     "GetExportJob": {"id": _EXPORT},
-    "PreviewDataset": {"id": "faq", "limit": 5, "prompt_id": "faq prompt"},
+    "PreviewDataset": {"id": "faq", "limit": 5, "prompt_id": "faq prompt", "model_id": "small", "max_length": 512},
     "GetMetrics": {"job_id": _JOB, "names": ["loss", "eval_loss"], "since_step": 100},
     "GetLog": {"job_id": _JOB, "offset": 0},
     "GetSamples": {"job_id": _JOB},

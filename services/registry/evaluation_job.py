@@ -415,7 +415,7 @@ def _recipe(
         if command.leakage == "exclude"
         else [],
         max_rows=command.max_rows,
-        text_format=_text_format(contender, trained),
+        text_format=_text_format(contender, trained, choice),
         batch_size=command.batch_size,
         max_length=trained.training_arguments.max_length if trained else None,
         seed=sample.seed,
@@ -425,8 +425,12 @@ def _recipe(
     )
 
 
-def _text_format(contender: _Contender, trained: FineTuningRecipe | None) -> TextFormat:
+def _text_format(
+    contender: _Contender, trained: FineTuningRecipe | None, choice: PromptChoice | None = None
+) -> TextFormat:
     """As in training; a base model that cannot chat is not made to because another one was trained to."""
+    if choice and choice.format == "text":
+        return "plain"
     if trained and trained.text_format and (contender.model.has_chat_template or trained.text_format == "plain"):
         return trained.text_format
     return "chat" if contender.model.has_chat_template else "plain"

@@ -177,6 +177,41 @@ class TestPromptCompletion:
         assert scored(tokenizer, encoded) == "<|end|>"
 
 
+class TestFormats:
+    def test_all_of_plain_text_carries_loss(self) -> None:
+        tokenizer = make_tokenizer(PLAIN_TEMPLATE)
+        encoder = Encoder(tokenizer, source("text", features=["text"]))
+        assert encoder.text_format == "plain"
+        row = {"text": "red river two dog"}
+        assert scored(tokenizer, encoder.encode(row)) == f"red river two dog{tokenizer.eos_token}"
+        question = encoder.question(row)
+        assert (question.prompt, question.reference) == ("red river", " two dog")
+        assert encoder.reference(row) == question.reference
+
+    def test_plain_text_is_no_chat(self) -> None:
+        with pytest.raises(TunebusError) as caught:
+            Encoder(make_tokenizer(PLAIN_TEMPLATE), source("text", features=["text"]), "chat")
+        assert caught.value.problem.param == "text_format"
+
+    @pytest.mark.parametrize(
+        ("format", "row"),
+        [
+            ("alpaca", {"instruction": "what colour", "input": "", "output": "red"}),
+            ("prompt_completion", {"prompt": "what colour", "completion": "red"}),
+            ("preference", {"prompt": "what colour", "chosen": "red", "rejected": "dog"}),
+            (
+                "sharegpt",
+                {"conversations": [{"from": "human", "value": "what colour"}, {"from": "gpt", "value": "red"}]},
+            ),
+        ],
+    )
+    def test_formats_that_say_the_same_are_the_same_tokens(self, format: str, row: dict[str, Any]) -> None:
+        tokenizer = make_tokenizer(PLAIN_TEMPLATE)
+        chat = {"messages": [{"role": "user", "content": "what colour"}, {"role": "assistant", "content": "red"}]}
+        same = Encoder(tokenizer, source("messages")).encode(chat)
+        assert Encoder(tokenizer, source(format, features=list(row))).encode(row) == same
+
+
 class TestQuestion:
     @pytest.mark.parametrize("template", [MARKED_TEMPLATE, PLAIN_TEMPLATE])
     def test_a_question_is_the_beginning_of_its_row(self, template: str) -> None:

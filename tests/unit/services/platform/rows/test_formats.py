@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tunebus.contracts.errors import TunebusError
 from tunebus.services.platform.rows.formats import (
@@ -97,6 +97,7 @@ values = st.none() | st.text(max_size=5) | st.integers()
 mappings = st.dictionaries(st.sampled_from(STANDARD_NAMES), st.sampled_from("abcdefghijkl"), max_size=4)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcdefghijkl"), values), mappings)
 def test_renaming_loses_no_value(row: dict[str, Any], mapping: dict[str, str]) -> None:
     if len(set(mapping.values())) < len(mapping):

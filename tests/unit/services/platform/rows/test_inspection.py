@@ -24,7 +24,7 @@ def key(row: dict[str, object]) -> str:
     return json.dumps(row, sort_keys=True)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(rows.filter(bool), rows.filter(bool))
 def test_doubles_and_rows_that_splits_share_are_counted(
     tmp_path_factory: pytest.TempPathFactory, train: list[dict[str, object]], test: list[dict[str, object]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.contracts.recipes import DatasetSource
@@ -189,6 +189,7 @@ class TestJsonl:
         with pytest.raises(TunebusError, match="line 3"):
             list(read_rows(path, "0"))
 
+    @settings(deadline=None)
     @given(
         st.lists(
             st.dictionaries(names, st.text(characters) | st.integers() | st.none(), min_size=1, max_size=4),

@@ -9,13 +9,14 @@ from fractions import Fraction
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tunebus.services.platform.rows.split import held_out_rows, sample_and_split
 
 shares = st.decimals(min_value="0.01", max_value="1", places=2).map(float)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), shares, shares, st.integers(0, 2**32 - 1))
 def test_sizes_and_disjointness(rows: int, fraction: float, train_share: float, seed: int) -> None:
     split = sample_and_split(rows, fraction=fraction, train_share=train_share, seed=seed)
@@ -27,6 +28,7 @@ def test_sizes_and_disjointness(rows: int, fraction: float, train_share: float, 
     assert len(split.test) == ceil((1 - Fraction(repr(train_share))) * sampled)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), shares, shares, st.integers(0, 2**32 - 1))
 def test_the_same_numbers_give_the_same_rows(rows: int, fraction: float, train_share: float, seed: int) -> None:
     arguments = {"fraction": fraction, "train_share": train_share, "seed": seed}
@@ -41,6 +43,7 @@ def test_held_out_rows_are_counted_in_decimal(rows: int, share: float, expected:
     assert held_out_rows(rows, share) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), shares)
 def test_binary_floats_never_count(rows: int, share: float) -> None:
     exact = ((1 - Decimal(str(share))) * rows).to_integral_value(rounding=ROUND_CEILING)
@@ -87,6 +90,7 @@ def test_a_negative_number_of_rows_is_refused() -> None:
 runs = st.lists(st.tuples(st.sampled_from(["train", "validation", "eval", "test"]), st.integers(0, 40)), max_size=6)
 
 
+@settings(deadline=None)
 @given(runs, shares, shares, st.integers(0, 2**32 - 1))
 def test_an_own_test_split_is_held_out_whole_in_its_order_and_never_trained_on(
     splits: list[tuple[str, int]], fraction: float, train_share: float, seed: int
@@ -113,6 +117,7 @@ def sampled(rows: int, fraction: float) -> int:
     return int(Fraction(repr(fraction)) * rows)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), shares, st.integers(0, 2**32 - 1))
 def test_a_share_of_one_means_no_test_set(rows: int, fraction: float, seed: int) -> None:
     found = sample_and_split(rows, fraction=fraction, train_share=1.0, seed=seed)
