@@ -6,9 +6,9 @@
      "hash": …}
 
 The members come in this order, so that it can be written and read in bounded memory. A hash is the SHA-256 of the hash
-before it, as 64 hexadecimal digits, and of the canonical JSON (sorted keys, no spaces, UTF-8) of what it covers: the
-header's members, then each event without its `hash`, then each projection's row as `{"row": …, "table": …}`. The last
-`hash` repeats the newest. Nothing here knows a database.
+before it, as 64 hexadecimal digits (of nothing before the first), and of the canonical JSON (sorted keys, no spaces,
+UTF-8) of what it covers: each event without its `hash`, then each projection's row as `{"row": …, "table": …}`, and for
+the document's own `hash` the header's members. So equal histories have equal hashes. Nothing here knows a database.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from tunebus.contracts import strictjson
@@ -38,9 +37,8 @@ _SPACE = " \t\r\n"
 class Chain:
     """The running hash."""
 
-    def __init__(self, header: Mapping[str, Any]) -> None:
+    def __init__(self) -> None:
         self.hash = ""
-        self.add(strictjson.canonical(header))
 
     def add(self, canonical: bytes) -> str:
         """Take in what comes next, spelled canonically; returns the hash that covers it."""
@@ -49,7 +47,7 @@ class Chain:
 
 
 class Reader:
-    """Reads a document's JSON piece by piece, holding one value at a time. Errors: `malformed`, with the byte reached."""
+    """Reads JSON piece by piece, holding one value at a time. Errors: `malformed`, with the byte reached."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Writes the record as one JSON document (see `document`), in bounded memory and as of one moment. It changes nothing."""
+"""Writes the record as one JSON document (see `document`), in bounded memory, as of one moment. It changes nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write(
         "count": count,
     }
     out = _Counted(file)
-    chain = Chain(header)
+    chain = Chain()
     out.write(strictjson.dumps(header)[:-1] + b',\n"events":[')
     written = 0
     for event in _events(connection):
@@ -60,7 +60,7 @@ def write(
     out.write(b"\n]")
     if projections:
         _write_projections(connection, out, chain)
-    out.write(b',\n"hash":"%s"}\n' % chain.hash.encode())
+    out.write(b',\n"hash":"%s"}\n' % chain.add(strictjson.canonical(header)).encode())
     report(written, count)
     return Written(position, written, out.size, out.digest.hexdigest())
 

@@ -106,7 +106,7 @@ def _read(reader: Reader, stage: _Stage, report: Report) -> Document:
     """Go through the document once; its header."""
     reader.take("{")
     header = _header(reader)
-    chain = Chain(header)
+    chain = Chain()
     count = header["count"]
     taken = 0
     for event in _items(reader):
@@ -131,7 +131,7 @@ def _read(reader: Reader, stage: _Stage, report: Report) -> Document:
         key = reader.key()
     if key != "hash":
         raise reader.broken(f"it has an unknown member {key[:40]!r}")
-    if reader.value() != chain.hash:
+    if reader.value() != _hash(chain, header, reader):
         raise _broken_hash("the document")
     reader.take("}")
     if reader.peek():

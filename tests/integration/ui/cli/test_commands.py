@@ -69,6 +69,29 @@ def test_a_dataset_is_added_listed_shown_and_previewed(shell: Shell) -> None:
     assert "q1" in shell.studio.run("dataset", "preview", "faq").stdout
 
 
+def test_the_record_leaves_and_comes_back(shell: Shell) -> None:
+    document, copy, new_home = (str(shell.folder / name) for name in ("studio.json", "studio.backup", "new home"))
+    exported = shell.data("db", "export", document)
+    events = json.loads(Path(document).read_bytes())["events"]
+    assert len(events) == exported["events"]
+    imported = shell.studio.run("db", "import", document)
+    assert f"here already  {len(events)}" in imported.stdout, imported.stderr
+    changes = shell.data("events", "diff", "--from", "0", "--to", str(exported["position"]))["items"]
+    assert {item["id"] for item in changes} == {event["entity_id"] for event in events}
+    assert "added model starter" in shell.studio.run("events", "diff").stdout
+    assert shell.data("model", "list", "--as-of", "0")["items"] == []
+    assert shell.error("model", "show", "starter", "--as-of", "2020-01-01", code=4)["param"] == "id"
+    assert shell.error("train", "list", "--as-of", "soon", code=3)["param"] == "as_of"
+    backed_up = shell.data("db", "backup", copy)
+    restored = shell.data("db", "restore", copy, "--home", new_home)
+    assert restored["position"] == backed_up["position"] >= exported["position"]
+    offline = shell.data("db", "export", document, "--offline", "--home", new_home)
+    assert json.loads(Path(document).read_bytes())["events"][: len(events)] == events
+    assert offline["events"] == backed_up["events"]
+    assert shell.error("db", "restore", copy, "--home", new_home, code=5)["code"] == "conflict"
+    assert shell.error("db", "export", str(shell.folder / "no" / "folder.json"), code=4)["param"] == "FILE"
+
+
 def test_pages_of_a_list_follow_one_another(shell: Shell) -> None:
     first = shell.data("events", "list", "--limit", "2")
     assert len(first["items"]) == 2
