@@ -40,9 +40,12 @@ class ModelRegistry:
 
     def register(self, recipe: ExportRecipe, job_id: str, model: Any, tokenizer: Any, readme: Path) -> str:
         """A new version of the recipe's registered model; returns `models:/NAME/VERSION`."""
+        from huggingface_hub import ModelCard
+
         mlflow = self._mlflow
         name = recipe.registered_model or recipe.card.name
-        model.name_or_path = model.config._name_or_path = recipe.card.name  # not the path of this machine
+        # MLflow asks the Hub about whatever is called like a repository, and would keep the path of this machine.
+        model.name_or_path = model.config._name_or_path = f"{recipe.card.name}, exported by Tunebus"
         try:
             with mlflow.start_run(experiment_id=self._experiment_id(), run_name=f"export {recipe.card.name}") as run:
                 mlflow.set_tags(_tags(recipe, job_id))
@@ -51,6 +54,7 @@ class ModelRegistry:
                     {"model": model, "tokenizer": tokenizer},
                     name="model",
                     task="text-generation",
+                    model_card=ModelCard(readme.read_text(encoding="utf-8")),
                     pip_requirements=[f"{library}=={importlib.metadata.version(library)}" for library in _LIBRARIES],
                     registered_model_name=name,
                 )
