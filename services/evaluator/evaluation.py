@@ -90,7 +90,7 @@ def evaluate(attempt: Attempt) -> Ending:
     summed = scored = 0.0
     began = time.perf_counter()
     attempt.progress("evaluating", 0, len(work))
-    for batch in _batches(work, recipe.batch_size):
+    for batch in batches(work, recipe.batch_size):
         if attempt.is_stopping:
             return Ending("stopped", step=len(table))
         started = time.perf_counter()
@@ -179,7 +179,7 @@ def _seen(recipe: EvaluationRecipe, rows: int) -> set[int]:
     return seen
 
 
-def _row(item: _Item, asked: _Asked, answer: Answer, loss: float | None, tokens: int, seconds: float) -> dict[str, Any]:
+def _row(item: Item, asked: _Asked, answer: Answer, loss: float | None, tokens: int, seconds: float) -> dict[str, Any]:
     """One line of the table."""
     row: dict[str, Any] = {"index": item.number}
     if asked.features:
@@ -247,7 +247,7 @@ def write_rows(path: Path, table: Sequence[dict[str, Any]]) -> None:
     sync_folder(path.parent)
 
 
-class _Item:
+class Item:
     """A held-out row on its way: its number in the dataset, its tokens, its question."""
 
     def __init__(self, number: int, row: Encoded, question: Question) -> None:
@@ -263,7 +263,7 @@ def _work(
     length: int,
     context: int | None,
     new_tokens: int,
-) -> tuple[list[_Item], int]:
+) -> tuple[list[Item], int]:
     """The rows to evaluate, and how many prompts had to lose their beginning so that an answer has room."""
     room = None if context is None else context - new_tokens
     if room is not None and room < 1:
@@ -279,11 +279,11 @@ def _work(
         if room is not None and len(question.input_ids) > room:
             cut += 1
             question = Question(question.input_ids[-room:], question.prompt, question.reference)
-        items.append(_Item(number, Encoded(row.input_ids[:length], row.labels[:length]), question))
+        items.append(Item(number, Encoded(row.input_ids[:length], row.labels[:length]), question))
     return items, cut
 
 
-def _batches(work: Sequence[_Item], size: int) -> Iterator[list[_Item]]:
+def batches(work: Sequence[Item], size: int) -> Iterator[list[Item]]:
     """Batches of prompts of similar length, the longest first: what does not fit fails at once."""
     ordered = sorted(work, key=lambda item: (-len(item.question.input_ids), item.number))
     for start in range(0, len(ordered), size):
