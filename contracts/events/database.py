@@ -51,5 +51,6 @@ class DatabaseImported(Event):
     refused: int = Field(description="events that could not be taken in")
     held: int = 0
     missing_files: int = Field(default=0, description="entities whose files are not here")
+    missing: list[str] = Field(default_factory=list, description="the first of them, for example `dataset faq`")
     left_out_entities: int = 0
     left_out: list[LeftOut] = Field(default_factory=list)

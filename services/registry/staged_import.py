@@ -33,7 +33,7 @@ from tunebus.services.registry.transfer import Imported
 IMPORTED = "imported"
 BATCH = 2000
 LOOKED_UP = 500
-NAMED = 100  # entities left out that the event names; the others are only counted
+NAMED = 100  # entities left out, or without their files, that the event names; the others are only counted
 
 _PLAN = """
 DROP TABLE IF EXISTS plan;
@@ -174,9 +174,15 @@ class StagedImport:
             " ORDER BY e.n LIMIT ?",
             (NAMED,),
         )
-        (missing,) = staged.execute(
+        (missing_files,) = staged.execute(
             "SELECT count(*) FROM missing m JOIN plan p ON p.stream = m.stream WHERE p.fate = 'take'"
         ).fetchone()
+        missing = staged.execute(
+            "SELECT p.aggregate || ' ' || coalesce((SELECT shown FROM names n WHERE n.stream = p.stream LIMIT 1), p.id)"
+            " FROM missing m JOIN plan p ON p.stream = m.stream JOIN events e ON e.stream = p.stream AND e.version = 1"
+            " WHERE p.fate = 'take' ORDER BY e.n LIMIT ?",
+            (NAMED,),
+        )
         return Imported(
             sha256=self._document["sha256"],
             studio=self._document["studio"],
@@ -186,7 +192,8 @@ class StagedImport:
             skipped=skipped,
             refused=refused,
             held=held,
-            missing_files=missing,
+            missing_files=missing_files,
+            missing=[name for (name,) in missing],
             left_out_entities=entities,
             left_out=[
                 LeftOut(aggregate=aggregate, id=id, name=None if aggregate == CONFIG else name, events=n, reason=reason)

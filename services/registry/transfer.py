@@ -40,6 +40,7 @@ class Imported:
     refused: int
     held: int
     missing_files: int
+    missing: list[str]
     left_out_entities: int
     left_out: list[LeftOut] = field(default_factory=list)
 

@@ -283,7 +283,7 @@ async def test_conformance_30_a_path_in_a_document_opens_no_file(
     secret.write_text('{"question": "password", "answer": "1234"}\n')
     document["events"][0]["data"]["location"] = str(secret)
     found = await imported(elsewhere, tmp_path, chained(document))
-    assert found["missing_files"] == 1, "it does not even tell that the file is there"
+    assert (found["missing_files"], found["missing"]) == (1, ["dataset faq"]), "nor does it tell that the file is there"
     with pytest.raises(TunebusError) as refused:
         await elsewhere.client.query("PreviewDataset", {"id": "faq"})
     assert refused.value.problem.code == "not_permitted"

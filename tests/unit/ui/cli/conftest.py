@@ -27,7 +27,9 @@ class FakeBus:
     def answer(self, query: str, *answers: Answer) -> None:
         self.answers[query] = list(answers)
 
-    def send(self, command: str, data: Mapping[str, Any], /, *, actor: str | None = None) -> Outcome:
+    def send(
+        self, command: str, data: Mapping[str, Any], /, *, command_id: str | None = None, actor: str | None = None
+    ) -> Outcome:
         self.sent.append((command, dict(data)))
         if self.refusal is not None:
             return Outcome(command_id="c", outcome="rejected", error=self.refusal)
