@@ -65,21 +65,24 @@ class Questions:
 
 
 def questions(recipe: ExportRecipe, tokenizer: Any) -> Questions:
-    """Held-out rows of the training where its file is still what it was, else the shipped ones."""
-    if recipe.questions is not None:
-        try:
-            found, split = load_rows(recipe.questions)
-            encoder = make_encoder(tokenizer, recipe.questions, recipe.text_format)
-            chosen = sorted(split.test or split.train)[:QUESTIONS]
-            if chosen:
-                prompts = [encoder.question(found[number]).input_ids for number in chosen]
-                kind = "held-out" if split.test else "training"
-                return Questions(prompts, encoder.stop_ids, f"{len(chosen)} {kind} rows")
-        except ChildFailure:
-            pass  # the file is gone or has changed since: the shipped questions serve as well
+    """Held-out rows of the training where its file is still what it was, filled up with the shipped ones."""
+    prompts = _held_out(recipe, tokenizer)
+    words = [f"{len(prompts)} held-out rows"] if prompts else []
     encoder = make_encoder(tokenizer, typed.SOURCE, recipe.text_format)
-    prompts = [encoder.question(row).input_ids for row in typed.rows(SHIPPED)]
-    return Questions(prompts, encoder.stop_ids, f"{len(prompts)} shipped questions")
+    shipped = [encoder.question(row).input_ids for row in typed.rows(SHIPPED[: QUESTIONS - len(prompts)])]
+    words += [f"{len(shipped)} shipped questions"] if shipped else []
+    return Questions([*prompts, *shipped], encoder.stop_ids, " and ".join(words))
+
+
+def _held_out(recipe: ExportRecipe, tokenizer: Any) -> list[list[int]]:
+    if recipe.questions is None:
+        return []
+    try:
+        found, split = load_rows(recipe.questions)
+        encoder = make_encoder(tokenizer, recipe.questions, recipe.text_format)
+        return [encoder.question(found[number]).input_ids for number in sorted(split.test)[:QUESTIONS]]
+    except ChildFailure:
+        return []  # the file is gone or has changed since: the shipped questions serve as well
 
 
 def answers(model: Any, tokenizer: Any, asked: Questions, context: int | None) -> list[Answered]:
