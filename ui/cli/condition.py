@@ -120,7 +120,7 @@ def _jobs(overview: Mapping[str, Any]) -> Group:
     for part in ("running", "waiting", "failed", "recent"):
         for job in overview[part]:
             name = job.get("adapter_name") or job.get("base_model_name")
-            verb = "train" if job["kind"] == "fine_tuning_job" else "evaluate"
+            verb = {"fine_tuning_job": "train", "evaluation_job": "evaluate"}.get(job["kind"], "export")
             why = job.get("waiting_reason") or (job.get("message") if job["state"] == "failed" else None)
             shown.setdefault(job["id"], {**job, "job": f"{verb} {name}", "why": why})
     if shown:

@@ -483,7 +483,7 @@ def _answers(
         for rows in answers:
             found = next((one for one in rows if one["index"] == row["index"]), None)
             given_answers.append(shortened(found["answer"]) if found else "")
-        made.add_row(shortened(row["prompt"]), shortened(row["reference"]), *given_answers)
+        made.add_row(shortened(row["prompt"]), shortened(row.get("reference")), *given_answers)
     return made
 
 

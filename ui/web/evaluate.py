@@ -104,7 +104,7 @@ def _side_by_side(jobs: Sequence[Document]) -> Markup:
         "p",
         link("Evaluate", "/evaluate"),
         " / ",
-        link(first["dataset_name"], "/datasets", id=first["dataset_id"]),
+        link(first["dataset_name"], "/datasets", id=first["dataset_id"]) if first["dataset_id"] else "typed prompts",
         kind="tb-small",
     )
     heads = ["", *(job_name(job) for job in jobs)]
@@ -209,7 +209,7 @@ async def _answers(studio: Studio, jobs: Sequence[Document], rows: int) -> Marku
     lines = [
         [
             tag("div", row["prompt"], kind="tb-clip"),
-            row["reference"],
+            row.get("reference"),
             *(_answer(answers.get(number)) for answers in by_row),
         ]
         for number, row in sorted(known.items())
@@ -244,7 +244,12 @@ def _list(jobs: Sequence[Document], current: str) -> Markup:
         names = join([", ".join(job_name(job) for job in group)])
         states = join(badge(state) for state in dict.fromkeys(job["state"] for job in group))
         rows.append(
-            (states, link(names, "/evaluate", id=parent), group[0]["dataset_name"], ago(group[0]["created_at"], now))
+            (
+                states,
+                link(names, "/evaluate", id=parent),
+                group[0]["dataset_name"] or "typed prompts",
+                ago(group[0]["created_at"], now),
+            )
         )
     return section(
         "Other comparisons" if current else "Comparisons",

@@ -27,7 +27,7 @@ from tunebus.ui.web.page import Arguments, Done, Memory, Page, follow, html, pre
 from tunebus.ui.web.studio import Document, Studio
 
 MODEL, DATASET, PROMPT = "starter", "starter-questions", "starter-prompt"
-_KINDS = {"fine_tuning_job": "Fine-tune", "evaluation_job": "Evaluation"}
+_KINDS = {"fine_tuning_job": "Fine-tune", "evaluation_job": "Evaluation", "export_job": "Export"}
 
 
 def build(studio: Studio, blocks: Any) -> None:
@@ -96,7 +96,7 @@ async def start_starter(studio: Studio) -> str:
 async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[str, Any]:
     overview = await studio.ask("GetOverview")
     counts = overview["counts"]
-    jobs = sum(sum(counts[kind].values()) for kind in ("fine_tuning_jobs", "evaluation_jobs"))
+    jobs = sum(sum(counts[kind].values()) for kind in ("fine_tuning_jobs", "evaluation_jobs", "export_jobs"))
     return {
         "counts": _counts(counts, jobs),
         "running": _running(overview["running"], bool(jobs)),

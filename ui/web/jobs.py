@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -42,7 +43,12 @@ ENDED = ("stopped", "succeeded", "failed")
 SETTLE_SECONDS = 15.0  # telemetry trickles in a little after a job's end
 TAIL_CHARACTERS = 16_000
 LOG_BYTES = 200_000
-_KINDS = {"fine_tuning_job": "Fine-tune", "evaluation_job": "Evaluation"}
+_STOPS = {
+    "fine_tuning_job": "StopFineTuningJob",
+    "evaluation_job": "StopEvaluationJob",
+    "export_job": "StopExportJob",
+}
+_KINDS = {"fine_tuning_job": "Fine-tune", "evaluation_job": "Evaluation", "export_job": "Export"}
 
 
 def build(studio: Studio, blocks: Any) -> None:
@@ -81,8 +87,8 @@ def build(studio: Studio, blocks: Any) -> None:
 
     async def stops(arguments: Arguments, *, force: bool) -> Done:
         job = await find(studio, _id(arguments))
-        data = {"id": job["id"], **({"force": force} if job["kind"] == "fine_tuning_job" else {})}
-        await studio.send("StopFineTuningJob" if job["kind"] == "fine_tuning_job" else "StopEvaluationJob", data)
+        data = {"id": job["id"], **({"force": force} if job["kind"] != "evaluation_job" else {})}
+        await studio.send(_STOPS[job["kind"]], data)
         words = "Stopping now." if force else "It stops after the step it is at, with a checkpoint."
         return Done(banner(words, "success"), updates=[gr.update(visible=False)])
 
@@ -106,16 +112,16 @@ def build(studio: Studio, blocks: Any) -> None:
 
 
 async def find(studio: Studio, reference: str) -> Document:
-    """A job of either kind. Errors: `not_found`."""
+    """A job of any kind. Errors: `not_found`."""
     try:
         return await studio.ask("GetFineTuningJob", id=reference)
     except TunebusError as error:
         if error.problem.code != Code.NOT_FOUND:
             raise
-        try:
-            return await studio.ask("GetEvaluationJob", id=reference)
-        except TunebusError:
-            raise error from None
+        for query in ("GetEvaluationJob", "GetExportJob"):
+            with contextlib.suppress(TunebusError):
+                return await studio.ask(query, id=reference)
+        raise error from None
 
 
 async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[str, Any]:
@@ -341,6 +347,8 @@ def _value(ran: Any, asked: Any) -> Markup:
 def _stop_words(job: Document) -> Markup:
     if job["kind"] == "evaluation_job":
         return tag("p", "Stop this evaluation? Its rows so far are discarded.")
+    if job["kind"] == "export_job":
+        return tag("p", "Stop this export? Nothing of it stays at its destination.")
     lost = max(0, (job["progress"] or {}).get("step", 0) - (job["checkpoint_step"] or 0))
     return join(
         [
