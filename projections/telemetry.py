@@ -69,6 +69,22 @@ system = Table(
     PrimaryKeyConstraint("job_id", "attempt", "n", name="pk_telemetry_system"),
 )
 
+# What the model answered to held-out rows; step 0 is the base model.
+samples = Table(
+    "telemetry_samples",
+    metadata,
+    Column("job_id", KEY, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("row", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("t", Double, nullable=False),
+    PrimaryKeyConstraint("job_id", "step", "row", "attempt", "n", name="pk_telemetry_samples"),
+)
+
 # One row an attempt: the highest number received and the newest progress.
 attempts = Table(
     "telemetry_attempts",
@@ -115,6 +131,34 @@ def curves(
         "attempts": _attempts(connection, job_id),
         "last_step": max((next(reversed(points)) for points in found.values()), default=None),
         "series": {name: _series(points, room) for name, points in sorted(found.items())},
+    }
+
+
+def sample_answers(connection: Connection, job_id: str, since_step: int = -1) -> dict[str, Any]:
+    """What a job's model answered to held-out rows, step by step, beside the base model:
+
+    `{"job_id", "steps": [...], "rows": [{"row", "prompt", "reference", "base", "answers": [{"step", "answer"}, …]}]}`.
+    A step that was done twice is there once, as the highest attempt answered; `base` is null until it has answered.
+    """
+    question = (
+        select(samples).where(samples.c.job_id == job_id).order_by(samples.c.step, samples.c.attempt, samples.c.n)
+    )
+    found: dict[int, dict[str, Any]] = {}
+    answers: dict[int, dict[int, str]] = {}
+    for row in connection.execute(question).mappings():
+        shown = {"row": row["row"], "prompt": row["prompt"], "reference": row["reference"], "base": None}
+        known = found.setdefault(row["row"], shown)
+        if row["step"] == 0:
+            known["base"] = row["answer"]
+        elif row["step"] > since_step:
+            answers.setdefault(row["row"], {})[row["step"]] = row["answer"]
+    return {
+        "job_id": job_id,
+        "steps": sorted({step for steps in answers.values() for step in steps}),
+        "rows": [
+            known | {"answers": [{"step": step, "answer": text} for step, text in answers.get(number, {}).items()]}
+            for number, known in found.items()
+        ],
     }
 
 

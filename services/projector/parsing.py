@@ -16,6 +16,7 @@ from tunebus.contracts.telemetry import SCHEMA_VERSION
 MetricRow = tuple[str, str, int, int, int, float | None, str | None, float]
 LogRow = tuple[str, int, int, int, str, float]
 SystemRow = tuple[str, int, int, str, float]
+SampleRow = tuple[str, int, int, int, int, str, str, str, float]
 
 _SPECIAL = frozenset({"NaN", "Infinity", "-Infinity"})
 _LARGEST = 2**63 - 1
@@ -44,12 +45,14 @@ class Rows:
     metrics: list[MetricRow] = field(default_factory=list)
     logs: list[LogRow] = field(default_factory=list)
     system: list[SystemRow] = field(default_factory=list)
+    samples: list[SampleRow] = field(default_factory=list)
     attempts: dict[tuple[str, int], AttemptRow] = field(default_factory=dict)
 
     def merge(self, other: Rows) -> None:
         self.metrics += other.metrics
         self.logs += other.logs
         self.system += other.system
+        self.samples += other.samples
         for key, theirs in other.attempts.items():
             ours = self.attempts.setdefault(key, theirs)
             if theirs.last_n > ours.last_n:
@@ -136,6 +139,12 @@ def _take(record: Any, job_id: str, attempt: int, rows: Rows, summary: AttemptRo
             summary.rate, summary.eta, summary.progress_t = rate, eta, t
     elif kind == "system":
         rows.system.append((job_id, attempt, n, pydantic_core.to_json(_values(record)).decode(), t))
+    elif kind == "sample":
+        step, row = _whole(record, "step"), _whole(record, "row")
+        prompt, reference, answer = (
+            _text(record, name).replace("\x00", "?") for name in ("prompt", "reference", "answer")
+        )
+        rows.samples.append((job_id, step, row, attempt, n, prompt, reference, answer, t))
     elif not isinstance(kind, str):
         raise BadRecord("k is missing")
     if n > summary.last_n:

@@ -18,7 +18,10 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._on_postgresql = engine.dialect.name == "postgresql"
-        self._inserts = {table: _insert_rows(table) for table in (telemetry.metrics, telemetry.logs, telemetry.system)}
+        self._inserts = {
+            table: _insert_rows(table)
+            for table in (telemetry.metrics, telemetry.logs, telemetry.system, telemetry.samples)
+        }
         self._upsert = _upsert("%s" if self._on_postgresql else "?")
 
     def create(self) -> None:
@@ -32,6 +35,7 @@ class Store:
             self._insert(connection, telemetry.metrics, rows.metrics)
             self._insert(connection, telemetry.logs, rows.logs)
             self._insert(connection, telemetry.system, rows.system)
+            self._insert(connection, telemetry.samples, rows.samples)
             if rows.attempts:
                 # In one order, so that two writers of the same attempts would wait for, not block, each other.
                 summaries = [(*key, *astuple(rows.attempts[key])) for key in sorted(rows.attempts)]
