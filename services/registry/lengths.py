@@ -21,7 +21,7 @@ COUNTED_ROWS = 256
 SPREAD_BYTES = 16 * 1024 * 1024  # files up to this size are counted from all over, larger ones from their beginning
 LONGEST_TEXT = 200_000  # characters of a row that are counted; the rest is taken to be like them
 CHARACTERS_A_TOKEN = 3.5  # where the tokenizer cannot be read: English text and common vocabularies
-CHAT_TOKENS = 6  # what chat templates put around one message
+CHAT_TOKENS = 4  # what chat templates put around one message
 END_TOKENS = 2  # a beginning and an end
 
 Document = dict[str, Any]

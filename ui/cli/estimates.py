@@ -26,14 +26,15 @@ _TERMS = {
 
 def rendered(found: Mapping[str, Any]) -> Group:
     """An estimate for a person."""
-    memory = _grid("memory at the fullest moment, on the " + ("GPU" if found["device"] == "gpu" else "processor"))
+    memory, rest = _grid(), _grid()
     for term, words in _TERMS.items():
         if found["memory"][term]:
             memory.add_row(words, byte_size(found["memory"][term]), style="bold" if term == "total" else "")
-    rest = _grid("the rest")
     for words, value in _rest(found):
         rest.add_row(words, value)
-    parts: list[RenderableType] = [memory, Text(), rest, Text()]
+    where = "GPU" if found["device"] == "gpu" else "processor"
+    title = Text(f"memory at the fullest moment, on the {where}", style="bold")
+    parts: list[RenderableType] = [title, memory, Text(), rest, Text()]
     for worker in found.get("workers") or ():
         says = "[green]fits[/]" if worker["fits"] else "[red]does not fit[/]"
         parts.append(Text.from_markup(f"{escape(worker['worker_id'])} has {byte_size(worker['memory'])}: it {says}"))
@@ -88,9 +89,8 @@ def _rest(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _grid(title: str) -> Table:
+def _grid() -> Table:
     made = Table.grid(padding=(0, 2))
-    made.title, made.title_justify = title, "left"
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     return made
