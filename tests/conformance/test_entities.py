@@ -375,3 +375,62 @@ async def test_conformance_02_commands_of_one_batch_see_each_other(running: Runn
     assert set(prompts) <= {"a", "b"}
     assert not prompts or datasets
     assert_projected(running)
+
+
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@ON_SQLITE
+async def test_conformance_11_a_local_model_is_a_folder_with_a_config_and_safetensors(running: Running) -> None:
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(MODEL, running.files / name))
+
+    pickled, bare, empty = copy("pickled"), copy("bare"), copy("empty")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    (bare / "config.json").unlink()
+    (empty / "model.safetensors").unlink()
+    refused = await running.refused("AddModel", name="m", path=str(pickled))
+    assert (refused.code, refused.param) == (Code.NOT_SUPPORTED, "path")
+    assert "pytorch_model.bin" in refused.message
+    assert "safetensors" in (refused.hint or "")
+    assert "config.json" in (await running.refused("AddModel", name="m", path=str(bare))).message
+    assert "no weights" in (await running.refused("AddModel", name="m", path=str(empty))).message
+    file = await running.refused("AddModel", name="m", path=str(bare / "tokenizer.json"))
+    assert (file.code, "a model is a folder" in file.message) == (Code.INVALID, True)
+    nowhere = await running.refused("AddModel", name="m", path=str(running.files / "nowhere"))
+    assert (nowhere.code, "nowhere" in nowhere.message) == (Code.NOT_FOUND, True)
+    assert (await running.refused("AddModel", name="m", path=str(MODEL), type="onnx")).param == "type"
+    await running.accepted("AddModel", name="m", path=str(MODEL))
+    assert (await running.refused("AddModel", name="m", path=str(MODEL))).code == Code.DUPLICATE_NAME
+    shown = await running.client.query("GetModel", {"id": "m"})
+    config = json.loads((MODEL / "config.json").read_text())
+    assert (shown["architecture"], shown["context_length"]) == ("LlamaForCausalLM", config["max_position_embeddings"])
+    assert len(running.events()) == 1
+
+
+@ON_SQLITE
+async def test_conformance_12_an_adapter_needs_its_model_and_its_files(running: Running) -> None:
+    await running.things()
+    folder = adapter_folder(running)
+    whole = {"name": "mine", "model_id": "starter", "path": str(folder)}
+    for field in whole:
+        refused = await running.refused("AddAdapter", **{name: whole[name] for name in whole if name != field})
+        assert field in str(refused.document())
+    for field, what in (("model_id", "model"), ("fine_tuning_job_id", "job"), ("prompt_id", "prompt")):
+        refused = await running.refused("AddAdapter", **{**whole, field: "nobody"})
+        assert (refused.code, refused.param) == (Code.NOT_FOUND, field)
+        assert "'nobody'" in refused.message
+        assert what in refused.message
+    other = adapter_folder(running, "other", base="meta/other-model")
+    refused = await running.refused("AddAdapter", **{**whole, "path": str(other)})
+    assert (refused.code, refused.param) == (Code.CONFLICT, "model_id")
+    assert "'meta/other-model'" in refused.message
+    assert "'starter'" in refused.message
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        broken = adapter_folder(running, f"without-{name}")
+        (broken / name).unlink()
+        refused = await running.refused("AddAdapter", **{**whole, "path": str(broken)})
+        assert (refused.param, name in refused.message) == ("path", True)
+    await running.accepted("AddAdapter", **whole)
+    shown = await running.client.query("GetAdapter", {"id": "mine"})
+    assert (shown["model_name"], shown["type"]) == ("starter", "local")

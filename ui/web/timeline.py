@@ -69,4 +69,13 @@ _WORDS: dict[str, Callable[[Data], str]] = {
     "JobStopped": lambda data: f"Stopped at step {data['step']}." if data.get("step") else "Stopped.",
     "JobFailed": _failed,
     "JobSucceeded": lambda data: f"Done after {data['step']} steps." if data.get("step") else "Done.",
+    "JobHeld": lambda data: f"Held: {data.get('message') or data['cause'].replace('_', ' ')}.",
+    "JobPrioritized": lambda data: f"Priority is now {data['priority']}.",
+    "JobMoved": lambda data: f"Moved {data['to']} in the queue.",
+    "JobLabeled": lambda data: f"Labels: {', '.join(data['labels']) or 'none'}.",
+    "JobNoted": lambda _: "Notes were written.",
+    "JobDependenciesSet": lambda data: f"Depends on {len(data['depends_on'])} jobs.",
+    "DependencyMet": lambda data: f"A job it waited for succeeded; {len(data.get('waiting_for', ()))} are left.",
+    "JobRemoved": lambda data: f"Removed; its files, {data.get('bytes', 0):,} bytes, stay.",
+    "JobFilesDeleted": lambda data: f"Its files were deleted: {data.get('bytes', 0):,} bytes.",
 }
