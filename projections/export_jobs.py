@@ -26,7 +26,7 @@ def _added(event: RecordedEvent) -> list[Change]:
         "checked": None,
         "registered_model": None,
     }
-    return [Insert(export_jobs, row)]
+    return [Insert(export_jobs, row), *jobs.new_dependencies(event)]
 
 
 def _finished(event: RecordedEvent, change: Change) -> Change:
