@@ -1,6 +1,6 @@
 """The studio as it was: the projections folded from the events up to an earlier position, and what changed in between.
 
-Telemetry, workers and leases are not history: of the past there is what events say. It writes to scratch databases alone.
+Telemetry, workers and leases are not history: of the past there is what events say. It writes to scratch files alone.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ async def test_conformance_30_an_import_into_an_empty_studio_reproduces_every_ro
     copy = await exported(elsewhere, tmp_path, projections=True)
     live = [row["id"] for table in JOB_TABLES.values() for row in document["projections"][table.name]
             if row["state"] in LIVE_STATES]  # fmt: skip
-    assert found["held"] == len(live) > 0
+    assert found["held"] == len(live)
     assert rows_of(copy, without=HELD) == rows_of(document, without=HELD)
     taken = copy["events"][: len(history)]
     for ours, theirs in zip(taken, document["events"], strict=True):
@@ -490,19 +490,19 @@ async def test_a_backup_under_load_restores_to_a_prefix_of_history(
 
     source, held = backups[-1]
     for url in (f"sqlite:///{tmp_path / 'restored.db'}", settings_elsewhere.ledger_url):
-        target = database.open_engine(url)
+        empty = database.open_engine(url)
         try:
-            await asyncio.to_thread(backup.restore, source, target)
-            with database.read(target) as connection:
+            await asyncio.to_thread(backup.restore, source, empty)
+            with database.read(empty) as connection:
                 restored = events_after(connection, 0, 100_000)
                 found = verify(connection, UPCASTERS.upcast)
             assert restored == events[: held.events]
             assert found.ok
             with pytest.raises(TunebusError) as refused:
-                await asyncio.to_thread(backup.restore, source, target)
+                await asyncio.to_thread(backup.restore, source, empty)
             assert refused.value.problem.code == "conflict"
         finally:
-            target.dispose()
+            empty.dispose()
     # A restored studio goes on where the backup ends, and knows what was done.
     async with serving(settings_elsewhere, nats_url) as (_, restored_studio):
         client = restored_studio.client

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import pytest
@@ -103,8 +104,8 @@ def test_a_long_history_moves_in_bounded_memory(
         assert one.above_idle < MEMORY, what
 
 
-def _run(studio: Studio, *arguments: str) -> dict[str, object]:
+def _run(studio: Studio, *arguments: str) -> dict[str, Any]:
     ended = studio.run(*arguments, "--json", timeout=900)
     assert ended.returncode == 0, ended.stderr
-    found: dict[str, object] = json.loads(ended.stdout)
+    found: dict[str, Any] = json.loads(ended.stdout)
     return found
