@@ -384,6 +384,79 @@ class AsyncMethods(Protocol):
         """Stop a job: after its next checkpoint, or at once with `force`."""
         return await self.send("StopFineTuningJob", {"id": id, "force": force})
 
+    async def retry_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        suggested: bool | None = None,
+    ) -> Outcome:
+        """Queue a failed or stopped job again, as the same job, from its newest checkpoint. With `suggested` the
+        change that its failure suggests is made first; where steps then mean something else, it starts from the
+        beginning.
+        """
+        return await self.send("RetryFineTuningJob", {"id": id, "suggested": suggested})
+
+    async def resume_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        step: int | None = None,
+    ) -> Outcome:
+        """Let a stopped or failed job go on from a recorded checkpoint: the newest, or that of `step`."""
+        return await self.send("ResumeFineTuningJob", {"id": id, "step": step})
+
+    async def clone_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        changes: dict[str, Any] | None = None,
+        adapter_name: str | None = None,
+    ) -> Outcome:
+        """Queue a new job that asks for what another asked for, with changes."""
+        return await self.send("CloneFineTuningJob", {"id": id, "changes": changes, "adapter_name": adapter_name})
+
+    async def branch_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        step: int | None = None,
+        changes: dict[str, Any] | None = None,
+        adapter_name: str | None = None,
+    ) -> Outcome:
+        """Queue a new job that goes on from the weights of another's checkpoint, with another learning rate, other
+        data or whatever else `changes` say. It has a schedule of its own, whose warm-up begins at the rate that
+        was reached.
+        """
+        return await self.send(
+            "BranchFineTuningJob", {"id": id, "step": step, "changes": changes, "adapter_name": adapter_name}
+        )
+
+    async def extend_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        num_epochs: float | None = None,
+        max_steps: int | None = None,
+        adapter_name: str | None = None,
+    ) -> Outcome:
+        """Queue a new job that trains the result of a finished one for so many more epochs or steps."""
+        return await self.send(
+            "ExtendFineTuningJob",
+            {"id": id, "num_epochs": num_epochs, "max_steps": max_steps, "adapter_name": adapter_name},
+        )
+
+    async def rerun_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        adapter_name: str | None = None,
+    ) -> Outcome:
+        """Queue the same training again, from its recorded recipe, data, revisions, threads and seed, to see
+        whether it comes to the same; `CompareRuns` tells. It registers nothing unless it is given an
+        `adapter_name`.
+        """
+        return await self.send("RerunFineTuningJob", {"id": id, "adapter_name": adapter_name})
+
     async def start_evaluation_job(
         self,
         *,
@@ -1181,6 +1254,18 @@ class AsyncMethods(Protocol):
         """
         return await self.query("GetMetrics", {"job_id": job_id, "names": names, "since_step": since_step})
 
+    async def compare_runs(
+        self,
+        *,
+        job_id: str,
+        other_id: str,
+        tolerance: float | None = None,
+    ) -> dict[str, Any]:
+        """Whether two fine-tunings measured the same: `equal`, `within_tolerance` (of the relative difference), or
+        that they part at a step; and which library versions differ.
+        """
+        return await self.query("CompareRuns", {"job_id": job_id, "other_id": other_id, "tolerance": tolerance})
+
     async def get_log(
         self,
         *,
@@ -1778,6 +1863,79 @@ class Methods(Protocol):
     ) -> Outcome:
         """Stop a job: after its next checkpoint, or at once with `force`."""
         return self.send("StopFineTuningJob", {"id": id, "force": force})
+
+    def retry_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        suggested: bool | None = None,
+    ) -> Outcome:
+        """Queue a failed or stopped job again, as the same job, from its newest checkpoint. With `suggested` the
+        change that its failure suggests is made first; where steps then mean something else, it starts from the
+        beginning.
+        """
+        return self.send("RetryFineTuningJob", {"id": id, "suggested": suggested})
+
+    def resume_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        step: int | None = None,
+    ) -> Outcome:
+        """Let a stopped or failed job go on from a recorded checkpoint: the newest, or that of `step`."""
+        return self.send("ResumeFineTuningJob", {"id": id, "step": step})
+
+    def clone_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        changes: dict[str, Any] | None = None,
+        adapter_name: str | None = None,
+    ) -> Outcome:
+        """Queue a new job that asks for what another asked for, with changes."""
+        return self.send("CloneFineTuningJob", {"id": id, "changes": changes, "adapter_name": adapter_name})
+
+    def branch_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        step: int | None = None,
+        changes: dict[str, Any] | None = None,
+        adapter_name: str | None = None,
+    ) -> Outcome:
+        """Queue a new job that goes on from the weights of another's checkpoint, with another learning rate, other
+        data or whatever else `changes` say. It has a schedule of its own, whose warm-up begins at the rate that
+        was reached.
+        """
+        return self.send(
+            "BranchFineTuningJob", {"id": id, "step": step, "changes": changes, "adapter_name": adapter_name}
+        )
+
+    def extend_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        num_epochs: float | None = None,
+        max_steps: int | None = None,
+        adapter_name: str | None = None,
+    ) -> Outcome:
+        """Queue a new job that trains the result of a finished one for so many more epochs or steps."""
+        return self.send(
+            "ExtendFineTuningJob",
+            {"id": id, "num_epochs": num_epochs, "max_steps": max_steps, "adapter_name": adapter_name},
+        )
+
+    def rerun_fine_tuning_job(
+        self,
+        *,
+        id: str,
+        adapter_name: str | None = None,
+    ) -> Outcome:
+        """Queue the same training again, from its recorded recipe, data, revisions, threads and seed, to see
+        whether it comes to the same; `CompareRuns` tells. It registers nothing unless it is given an
+        `adapter_name`.
+        """
+        return self.send("RerunFineTuningJob", {"id": id, "adapter_name": adapter_name})
 
     def start_evaluation_job(
         self,
@@ -2575,6 +2733,18 @@ class Methods(Protocol):
         client has.
         """
         return self.query("GetMetrics", {"job_id": job_id, "names": names, "since_step": since_step})
+
+    def compare_runs(
+        self,
+        *,
+        job_id: str,
+        other_id: str,
+        tolerance: float | None = None,
+    ) -> dict[str, Any]:
+        """Whether two fine-tunings measured the same: `equal`, `within_tolerance` (of the relative difference), or
+        that they part at a step; and which library versions differ.
+        """
+        return self.query("CompareRuns", {"job_id": job_id, "other_id": other_id, "tolerance": tolerance})
 
     def get_log(
         self,

@@ -94,11 +94,15 @@ class Call:
         """The reply of the registry to a call that is no command. Errors: the reply's, `unavailable`."""
         return self.bus.request(self.settings.subjects.rpc(name), fields)
 
-    def send(self, command: str, *, command_id: str | None = None, **fields: Any) -> Outcome:
+    def send(self, command: str, **fields: Any) -> Outcome:
         """The outcome of an accepted command. Errors: the rejection's, `not_confirmed`, `unavailable`.
 
         Fields are judged by the registry alone, so that one answer names every wrong one.
         """
+        return self.send_as(None, command, fields)
+
+    def send_as(self, command_id: str | None, command: str, fields: Mapping[str, Any]) -> Outcome:
+        """The same under an id of the caller's, who asks for its progress or sends it again."""
         outcome = self.bus.send(command, fields, command_id=command_id, actor=_actor())
         if outcome.error is not None:
             raise TunebusError(outcome.error)

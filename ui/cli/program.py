@@ -12,7 +12,18 @@ from typing import Annotated, Any
 
 import typer
 from tunebus.contracts.errors import Code, Problem, TunebusError
-from tunebus.ui.cli import condition, database, entities, evaluation, exports, processes, queue, record, training
+from tunebus.ui.cli import (
+    condition,
+    database,
+    datasets,
+    entities,
+    evaluation,
+    exports,
+    processes,
+    queue,
+    record,
+    training,
+)
 from tunebus.ui.cli.call import command
 from tunebus.ui.cli.terminal import Terminal
 
@@ -62,7 +73,7 @@ for name, group, panel in (
     ("train", training.train, _WORK),
     ("eval", evaluation.evaluate, _WORK),
     ("export", exports.exports, _WORK),
-    ("dataset", entities.datasets, _PARTS),
+    ("dataset", datasets.datasets, _PARTS),
     ("model", entities.models, _PARTS),
     ("prompt", entities.prompts, _PARTS),
     ("config", entities.configs, _PARTS),

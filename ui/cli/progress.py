@@ -91,7 +91,7 @@ def _in_background(call: Call, command: str, command_id: str, fields: dict[str, 
 
     def work() -> None:
         try:
-            future.set_result(call.send(command, command_id=command_id, **fields))
+            future.set_result(call.send_as(command_id, command, fields))
         except BaseException as error:
             future.set_exception(error)
 

@@ -46,6 +46,24 @@ def test_doctor_finds_nothing_wrong(shell: Shell) -> None:
         assert states[name] == "ok", report
 
 
+def test_a_file_of_ones_own_is_uploaded_where_the_studio_does_not_read_it(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_text('{"q": "one", "a": "two"}\n' * 40 + "broken\n")
+    mapping = ("--column-mapping", "prompt=q", "--column-mapping", "completion=a", "--skip-broken")
+    ended = shell.studio.run("dataset", "add", str(file), "--name", "own", *mapping)
+    assert ended.returncode == 0, ended.stderr
+    assert "uploading a copy" in ended.stderr
+    assert "1 row is broken and left out: line 41" in ended.stderr
+    shown = shell.data("dataset", "show", "own")
+    assert shown["location"].startswith("artifact:uploads/")
+    assert (shown["rows"], shown["format"], shown["features"]) == (40, "prompt_completion", ["prompt", "completion"])
+    assert "duplicate rows" in shell.studio.run("dataset", "show", "own").stdout
+    seen = shell.studio.run("dataset", "preview", "own", "--model", "starter", "--limit", "1").stdout
+    assert "carry loss" in seen
+    assert "40 of 40 rows counted" in seen
+    shell.data("dataset", "add", str(file), "--name", "again", "--upload", "--skip-broken")
+
+
 def test_a_dataset_is_added_listed_shown_and_previewed(shell: Shell) -> None:
     shell.write("faq.jsonl", rows(30))
     ended = subprocess.run(
@@ -181,10 +199,15 @@ class TestRefusals:
         problem = shell.error("dataset", "add", shell.write("empty.csv", ""), "--name", "x", code=3)
         assert "empty" in problem["message"]
 
-    def test_a_file_outside_the_roots(self, shell: Shell, tmp_path: Path) -> None:
+    def test_a_folder_outside_the_roots(self, shell: Shell, tmp_path: Path) -> None:
         (tmp_path / "elsewhere.csv").write_text("q,a\n1,2\n")
-        problem = shell.error("dataset", "add", str(tmp_path / "elsewhere.csv"), "--name", "x", code=7)
+        problem = shell.error("dataset", "add", str(tmp_path), "--name", "x", code=7)
         assert problem["code"] == "not_permitted"
+
+    def test_a_mapping_without_a_column(self, shell: Shell) -> None:
+        path = shell.write("map.csv", "q,a\n1,2\n")
+        problem = shell.error("dataset", "add", path, "--name", "x", "--column-mapping", "prompt", code=3)
+        assert problem["param"] == "column_mapping"
 
     def test_an_unknown_column_in_a_template(self, shell: Shell) -> None:
         problem = shell.error(
