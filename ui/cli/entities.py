@@ -39,7 +39,14 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "id": "id",
     },
     "Prompts": {"name": "name", "dataset": "dataset_name", "input": "input_template", "id": "id"},
-    "Configs": {"type": "type", "family": "model_family", "default": "is_default", "config": "config", "id": "id"},
+    "Configs": {
+        "type": "type",
+        "family": "model_family",
+        "default": "is_default",
+        "for": "description",
+        "config": "config",
+        "id": "id",
+    },
     "Adapters": {"name": "name", "model": "model_name", "job": "fine_tuning_job_id", "id": "id"},
 }
 
