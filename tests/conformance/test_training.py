@@ -77,6 +77,7 @@ def by_field(problem: Problem) -> dict[str, Problem]:
     return {str(each.param): each for each in problem.details or [problem]}
 
 
+@on_one_database
 async def test_conformance_19_every_wrong_field_is_refused_at_once_in_its_own_words(
     running: Running, tiny: tuple[str, str]
 ) -> None:
@@ -139,21 +140,19 @@ async def test_conformance_19_what_cannot_be_done_is_refused_before_it_starts(
     assert not running.events("FineTuningJobAdded")
 
 
-@pytest.mark.parametrize("kind", ["messages", "prompt_completion"])
 @on_one_database
 async def test_conformance_20_rows_that_are_chats_or_pairs_train_without_a_prompt(
-    running: Running, trainer: Trainer, tiny: tuple[str, str], kind: str
+    running: Running, trainer: Trainer, tiny: tuple[str, str]
 ) -> None:
     pair = {"prompt": "what colour", "completion": "red"}
     chat = [{"role": "user", "content": "what colour"}, {"role": "assistant", "content": "red"}]
-    row = {"messages": chat} if kind == "messages" else pair
-    await running.accepted(
-        "AddDataset", name="rows", path=str(running.write("rows.jsonl", f"{json.dumps(row)}\n" * 20))
-    )
-    job_id = await started(running, dataset_id="rows", max_steps=2)
-    await trainer.work()
-    job = await shown(running, job_id)
-    assert (job["state"], job["recipe"]["dataset"]["format"], job["prompt_id"]) == ("succeeded", kind, None)
+    for kind, row in (("messages", {"messages": chat}), ("prompt_completion", pair)):
+        path = running.write(f"{kind}.jsonl", f"{json.dumps(row)}\n" * 20)
+        await running.accepted("AddDataset", name=kind, path=str(path))
+        job_id = await started(running, dataset_id=kind, max_steps=2)
+        await trainer.work()
+        job = await shown(running, job_id)
+        assert (job["state"], job["recipe"]["dataset"]["format"], job["prompt_id"]) == ("succeeded", kind, None)
 
 
 @on_one_database
@@ -218,7 +217,6 @@ async def test_conformance_23_a_reserved_token_pads_nothing_grows_and_the_model_
     assert {record["answer"] for record in samples if record["step"] == 60} == {"red one"}
 
 
-@on_one_database
 async def test_conformance_24_the_adapter_is_registered_with_model_prompt_and_job_unless_told_not_to(
     running: Running, trainer: Trainer, tiny: tuple[str, str]
 ) -> None:
@@ -279,6 +277,7 @@ run.finish(folder, accuracy=0.5)
 """
 
 
+@on_one_database
 async def test_conformance_25_a_script_is_refused_while_the_operator_has_not_switched_scripts_on(
     running: Running, tiny: tuple[str, str]
 ) -> None:
@@ -426,9 +425,8 @@ async def test_a_training_that_gets_no_better_stops_early_and_keeps_its_best_wei
 
 
 @on_one_database
-async def test_a_job_that_would_fill_the_disk_fails_at_once_with_numbers_and_what_to_change(
-    running: Running, trainer: Trainer, tiny: tuple[str, str]
-) -> None:
+async def test_a_failure_says_what_to_change(running: Running, trainer: Trainer, tiny: tuple[str, str]) -> None:
+    """A disk that would be full fails at once, with numbers; a loss that is no number where it comes about."""
     job_id = await started(running, max_steps=2**31 - 1, save_steps=1, save_total_limit=2**31 - 1)
     await trainer.work()
     (failed,) = running.events("AttemptFailed", job_id)
@@ -439,11 +437,6 @@ async def test_a_job_that_would_fill_the_disk_fails_at_once_with_numbers_and_wha
     assert (job["state"], job["suggestion"]) == ("failed", {"save_total_limit": 1})
     assert job["attempts_made"][0]["running_at"] is None
 
-
-@on_one_database
-async def test_a_loss_that_is_no_number_suggests_a_tenth_of_the_rate(
-    running: Running, trainer: Trainer, tiny: tuple[str, str]
-) -> None:
     job_id = await started(
         running, max_steps=40, training_arguments={"max_grad_norm": 0.0, "warmup_ratio": 0.0}, learning_rate=1e30
     )

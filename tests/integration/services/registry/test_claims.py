@@ -94,14 +94,14 @@ async def test_a_claim_leaves_nothing_when_there_is_nothing(running: Running) ->
 
 
 async def test_what_no_worker_can_do_waits_and_says_why(running: Running) -> None:
-    (job,) = await queue(running, num_gpu=2)
+    (job,) = await queue(running, num_gpu=1)
     reply = await running.claim()
     assert reply.assignment is None
-    assert "2 GPUs" in str(reply.waiting_reason)
+    assert "1 GPU" in str(reply.waiting_reason)
     document = await running.client.query("GetFineTuningJob", {"id": job})
     assert document["state"] == "queued"
-    assert "2 GPUs" in document["waiting_reason"]
-    assert (await running.claim("w2", gpus=["A", "B"])).assignment is not None
+    assert "1 GPU" in document["waiting_reason"]
+    assert (await running.claim("w2", gpus=["A"])).assignment is not None
 
 
 async def test_a_job_that_fits_passes_one_that_does_not(running: Running) -> None:

@@ -89,7 +89,8 @@ def test_wrong_fields_and_unknown_ids_come_in_one_reply(studio: Any, params: Any
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"method": "full"}, "method"),
+        ({"method": "soup"}, "method"),
+        ({"num_gpu": 2}, "num_gpu"),
         ({"framework_type": "axolotl"}, "framework_type"),
         ({"num_workers": 2}, "num_workers"),
         ({"quantization": {"load_in_4bit": True}}, "quantization"),
@@ -204,7 +205,7 @@ def test_a_length_beyond_the_context_is_refused(ready: Any, params: Any) -> None
 
 
 def test_resources_that_no_worker_has_are_no_reason_to_refuse(ready: Any) -> None:
-    job = ready.accept(start(num_gpu=8, num_memory=500.0), Asked()).id
+    job = ready.accept(start(num_gpu=1, num_memory=500.0), Asked()).id
     assert ready.state(job) == "queued"
 
 
