@@ -50,12 +50,12 @@ async def test_an_estimate_says_what_a_job_needs_term_by_term(running: Running) 
 async def test_an_estimate_is_held_against_the_workers_and_says_how_to_need_less(running: Running) -> None:
     await running.things(200)
     await running.accepted("StartFineTuningJob", **JOB, num_gpu=1)  # only a worker of another kind of machine takes it
-    await running.claim("small", memory_gb=1.0)
+    await running.claim("small", memory_gb=0.9)
     wide = {"batch_size": 128}
     found = await estimate(running, **wide)
     assert found["fits"] is False
     (worker,) = found["workers"]
-    assert (worker["worker_id"], worker["fits"], worker["memory"]) == ("small", False, 1024**3)
+    assert (worker["worker_id"], worker["fits"], worker["memory"]) == ("small", False, int(0.9 * 1024**3))
     assert len(found["smaller"]) == 3
     for way in found["smaller"]:
         changed = await estimate(running, **{**wide, **way["change"]})

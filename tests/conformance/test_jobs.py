@@ -43,10 +43,10 @@ async def test_conformance_19_each_number_is_refused_in_its_own_words(running: R
             assert (problem.code, problem.param) == ("invalid", name), (name, given)
             assert str(given).lower().removeprefix("-")[:3] in problem.message.lower(), problem.message
     for name in SHARES:
-        for value in (0, -0.1, 1.0000001, 2):
-            (problem,) = (await refused(running, **{name: value})).values()
+        for share in (0, -0.1, 1.0000001, 2):
+            (problem,) = (await refused(running, **{name: share})).values()
             assert problem.param == name
-            assert str(value) in problem.message
+            assert str(share) in problem.message
     assert running.events("FineTuningJobAdded") == [], "nothing is written"
 
 
@@ -194,7 +194,11 @@ async def test_conformance_26_what_no_present_worker_can_do_waits_with_that_reas
     assert await everywhere() == {"no trainer is running"}
     assert (await running.claim("w1")).assignment is None
     assert await everywhere() == {reason}
-    offers = {"num_gpu": {"gpus": ["NVIDIA L4"]}, "num_memory": {"memory_gb": 1000.0}, "num_cpu": {"cpus": 64}}
+    offers: dict[str, dict[str, Any]] = {
+        "num_gpu": {"gpus": ["NVIDIA L4"]},
+        "num_memory": {"memory_gb": 1000.0},
+        "num_cpu": {"cpus": 64},
+    }
     (field,) = asked
     assert (await running.claim("w2", **offers[field])).assignment is not None, "and is done once one can"
 

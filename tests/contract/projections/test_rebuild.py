@@ -248,4 +248,4 @@ def test_workers_are_not_derived_and_survive_a_rebuild(studio: Engine) -> None:
 
 
 def test_the_metadata_holds_the_projections_and_the_workers_alone() -> None:
-    assert set(metadata.tables.values()) == {*PROJECTIONS, tables.workers}
+    assert set(metadata.tables.values()) == {*PROJECTIONS, tables.workers, tables.worker_loads}

@@ -41,14 +41,19 @@ def test_every_field_of_a_job_has_an_option_of_its_name(run: Run, bus: FakeBus) 
         "max_steps": 10, "batch_size": 4, "max_length": 128, "seed": 7, "save_steps": 5, "eval_steps": 5,
         "dataset_fraction": 0.5, "train_test_split": 0.9, "training_arguments": {"weight_decay": 0.1},
         "lora": {"r": 8}, "quantization": "config-id", "framework_type": "transformers", "text_format": "plain",
-        "register_adapter": False,
+        "register_adapter": False, "gradient_accumulation_steps": 2, "gradient_checkpointing": True,
+        "save_total_limit": 3, "load_best_model_at_end": True, "early_stopping_patience": 2,
+        "early_stopping_threshold": 0.1, "eval_samples": 0, "user_script": "mine.py", "user_config": {"x": 1},
+        "priority": 3, "hold": True, "depends_on": ["one", "two"], "labels": ["a"], "notes": "to remember",
     }  # fmt: skip
     assert set(given) == set(StartFineTuningJob.model_fields)
     words = []
     for name, value in given.items():
         option = "--" + name.replace("_", "-")
-        if value is False:
-            words.append("--no-register-adapter")
+        if isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        elif isinstance(value, list):
+            words += [word for one in value for word in (option, one)]
         elif isinstance(value, dict):
             words += [option, str(value).replace("'", '"')]
         else:
