@@ -115,8 +115,8 @@ class Run:
         self._total, self._begun = total_steps, True
         script = self.recipe.user_script
         assert script is not None
-        known: dict[str, Any] = {"user_script": script.name, "user_script_sha256": script.sha256, "user_config": dict(script.config)}
-        known |= {"method": self.recipe.method, "threads": self.threads, **resolved}
+        known: dict[str, Any] = {"user_script": script.name, "user_script_sha256": script.sha256}
+        known |= {"user_config": dict(script.config), "method": self.recipe.method, "threads": self.threads, **resolved}
         json.dumps(known, allow_nan=False)
         self._attempt.running(
             total_steps, resumed_from_step=self.resumed_step, resolved=known, versions=models.versions()

@@ -66,6 +66,7 @@ def test_batches_that_come_again_or_late_change_nothing(measured: Engine) -> Non
         log(2, 0, "a\n"),
         progress | {"n": 3, "step": 1},
         {"k": "system", "n": 4, "values": {"cpu": 1.0}},
+        {"k": "sample", "n": 8, "step": 0, "row": 3, "prompt": "p", "reference": "r", "answer": "a\x00"},
     )
     second = rows(metric(5, 2, loss=2.0, lr=0.1), log(6, 2, "b\n"), progress | {"n": 7, "step": 2})
     for batch in (first, second):
