@@ -26,6 +26,10 @@ class Insert:
         return (Insert, self.table, tuple(self.row))
 
     @property
+    def row_key(self) -> Hashable:
+        return _row_key(self.table, self.row)
+
+    @property
     def statement(self) -> Executable:
         return _insert(self.table)
 
@@ -58,6 +62,10 @@ class Update:
     @property
     def key(self) -> Hashable:
         return (Update, self.table, self._conditions, tuple(self.values), tuple(self.adds))
+
+    @property
+    def row_key(self) -> Hashable:
+        return _row_key(self.table, self.where)
 
     @property
     def statement(self) -> Executable:
@@ -95,6 +103,10 @@ class Delete:
         return (Delete, self.table, tuple(self.where))
 
     @property
+    def row_key(self) -> Hashable:
+        return _row_key(self.table, self.where)
+
+    @property
     def statement(self) -> Executable:
         return _delete(self.table, tuple(self.where))
 
@@ -107,6 +119,15 @@ class Delete:
 
 
 Change = Insert | Update | Delete
+
+
+def _row_key(table: Table, values: Mapping[str, Any]) -> Hashable:
+    return tuple(values[name] for name in _primary(table))
+
+
+@cache
+def _primary(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.primary_key)
 
 
 @cache

@@ -84,10 +84,19 @@ Decision = Accepted | Rejected
 
 
 class Change(Protocol):
-    """One row change. Consecutive changes with equal `key` run as one `executemany` of the first's statement."""
+    """One row change. Changes with equal `key` run as one `executemany` of the first's statement.
+
+    What was asked for earlier is done earlier to the same row, and to tables tied by foreign keys; changes to different
+    rows of a table may change places.
+    """
 
     @property
     def key(self) -> Hashable: ...
+
+    @property
+    def row_key(self) -> Hashable:
+        """Which row of its table it touches."""
+        ...
 
     @property
     def statement(self) -> Executable: ...

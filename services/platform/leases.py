@@ -32,6 +32,7 @@ class LeaseChange:
     """A `Change` of the ledger's protocol."""
 
     key: Hashable
+    row_key: Hashable
     statement: Executable
     parameters: Mapping[str, Any]
 
@@ -40,14 +41,14 @@ def acquired(job_id: str, attempt: int, worker_id: str, expires_at: float) -> tu
     """The changes that give a job to a worker: an older attempt's lease gives way, a newer one's fails the insert."""
     values = {"job_id": job_id, "attempt": attempt, "worker_id": worker_id, "expires_at": expires_at}
     return (
-        LeaseChange("leases.older", _OLDER, {"of_job": job_id, "of_attempt": attempt}),
-        LeaseChange("leases.new", _NEW, values),
+        LeaseChange("leases.older", job_id, _OLDER, {"of_job": job_id, "of_attempt": attempt}),
+        LeaseChange("leases.new", job_id, _NEW, values),
     )
 
 
 def released(job_id: str, attempt: int) -> LeaseChange:
     """The change that ends the lease of an attempt, or of any before it; a newer one's stays."""
-    return LeaseChange("leases.ended", _ENDED, {"of_job": job_id, "of_attempt": attempt})
+    return LeaseChange("leases.ended", job_id, _ENDED, {"of_job": job_id, "of_attempt": attempt})
 
 
 def acquire(connection: Connection, job_id: str, attempt: int, worker_id: str, expires_at: float) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -311,26 +311,48 @@ def _runs(commands: Sequence[PreparedCommand]) -> list[list[PreparedCommand]]:
 
 
 def grouped(changes: Iterable[Change]) -> list[tuple[Executable, list[Mapping[str, Any]]]]:
-    """The fewest `executemany` runs that keep the order within each table, and between tables tied by foreign keys."""
-    runs: list[tuple[Hashable, Table | None, Executable, list[Mapping[str, Any]]]] = []
+    """The fewest `executemany` runs that keep the order of what is done to a row, and to tables tied by foreign keys.
+
+    Should a change take a unique value that one to another row gives up, it may now come first. Then the constraint
+    fails the batch, and its commands are done one by one.
+    """
+    runs: list[_Run] = []
     for change in changes:
-        table = getattr(change.statement, "table", None)
-        for key, other, _, parameters in reversed(runs):
-            if key == change.key:
-                parameters.append(change.parameters)
+        table, row_key = getattr(change.statement, "table", None), change.row_key
+        for run in reversed(runs):
+            if run.key == change.key:
                 break
-            if _tied(table, other):
-                runs.append((change.key, table, change.statement, [change.parameters]))
+            if run.precedes(table, row_key):
+                runs.append(run := _Run(change.key, table, change.statement))
                 break
         else:
-            runs.append((change.key, table, change.statement, [change.parameters]))
-    return [(statement, parameters) for _, _, statement, parameters in runs]
+            runs.append(run := _Run(change.key, table, change.statement))
+        run.parameters.append(change.parameters)
+        run.row_keys.add(row_key)
+    return [(run.statement, run.parameters) for run in runs]
+
+
+@dataclass(eq=False, slots=True)
+class _Run:
+    """Changes of one key, and the rows that they touch."""
+
+    key: Hashable
+    table: Table | None
+    statement: Executable
+    parameters: list[Mapping[str, Any]] = field(default_factory=list)
+    row_keys: set[Hashable] = field(default_factory=set)
+
+    def precedes(self, table: Table | None, row_key: Hashable) -> bool:
+        """Whether a change to that row must come after this run."""
+        if table is not None and table is self.table:
+            return row_key in self.row_keys
+        return _tied(table, self.table)
 
 
 @cache
 def _tied(one: Table | None, other: Table | None) -> bool:
     """Whether the order of changes to two tables matters; always, where a statement does not tell its table."""
-    if one is None or other is None or one is other:
+    if one is None or other is None:
         return True
     return any(key.column.table is other for key in one.foreign_keys) or any(
         key.column.table is one for key in other.foreign_keys
