@@ -100,27 +100,53 @@ def lock_ledger(connection: Connection) -> None:
     On SQLite `BEGIN IMMEDIATE` has done that already.
     """
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LEDGER_LOCK})")
+        fetch(connection, f"SELECT pg_advisory_xact_lock({_LEDGER_LOCK})")
+
+
+def fetch(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """The rows of a statement in the driver's own words.
+
+    For what every command runs: what SQLAlchemy does around a statement takes ten times a look-up by key.
+    """
+    with _cursor(connection, sql) as cursor:
+        cursor.execute(sql, parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def run(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run a statement in the driver's own words once for each row of parameters."""
+    with _cursor(connection, sql) as cursor:
+        cursor.executemany(sql, rows)
 
 
 def copy_rows(connection: Connection, copy: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Run PostgreSQL's `COPY … FROM STDIN`, which SQLAlchemy has no words for, with the errors that it would raise."""
+    """Run PostgreSQL's `COPY … FROM STDIN`, which SQLAlchemy has no words for."""
+    with _cursor(connection, copy) as cursor, cursor.copy(copy) as stream:
+        for row in rows:
+            stream.write_row(row)
+
+
+@contextmanager
+def _cursor(connection: Connection, sql: str) -> Iterator[Any]:
+    """A cursor of the driver's, whose errors are raised as SQLAlchemy would raise them."""
     driver: Any = connection.connection.driver_connection
     dialect = connection.dialect
     assert dialect.loaded_dbapi is not None
+    cursor = driver.cursor()
     try:
-        with driver.cursor() as cursor, cursor.copy(copy) as stream:
-            for row in rows:
-                stream.write_row(row)
+        yield cursor
     except dialect.loaded_dbapi.Error as error:
         raise DBAPIError.instance(
-            copy,
+            sql,
             None,
             error,
             dialect.loaded_dbapi.Error,
-            connection_invalidated=bool(driver.closed),
+            connection_invalidated=dialect.is_disconnect(error, driver, cursor),
             dialect=dialect,
         ) from error
+    finally:
+        cursor.close()
 
 
 def migrate(engine: Engine) -> None:
@@ -242,13 +268,13 @@ def _begin(connection: Connection) -> None:
     """Begin IMMEDIATE unless the transaction only reads, and hold a reader to its word."""
     reads = bool(connection.get_execution_options().get(_READS))
     if connection.info.get(_READS, False) != reads:
-        connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reads else 'OFF'}")
+        fetch(connection, f"PRAGMA query_only = {'ON' if reads else 'OFF'}")
         connection.info[_READS] = reads
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    fetch(connection, "BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _begin_read_only(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    fetch(connection, "BEGIN")
 
 
 def _open_postgresql(url: URL, read_only: bool) -> Engine:

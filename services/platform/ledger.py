@@ -180,7 +180,8 @@ class _Transaction:
     def _next_position(self, count: int = 1) -> int:
         """The first of so many positions, which are taken by it."""
         if self._position is None:
-            self._position = int(self._connection.exec_driver_sql(self._sql.last_position).scalar() or 0)
+            found = database.fetch(self._connection, self._sql.last_position)
+            self._position = int(found[0][0] or 0) if found else 0
         self._position += count
         return self._position - count + 1
 
@@ -253,7 +254,7 @@ class _Transaction:
 
     def _handled(self, command_ids: Sequence[str]) -> dict[str, tuple[str, Outcome]]:
         """What the inbox holds of these commands."""
-        rows = self._connection.exec_driver_sql(*self._sql.in_list(self._sql.handled, command_ids))
+        rows = database.fetch(self._connection, *self._sql.in_list(self._sql.handled, command_ids))
         return {row[0]: (row[1], Outcome.model_validate(_parsed(row[2]))) for row in rows}
 
     def _load_versions(self, streams: Iterable[Stream]) -> None:
@@ -261,14 +262,14 @@ class _Transaction:
         if not by_id:
             return
         self._versions.update(dict.fromkeys(by_id.values(), 0))
-        for id, version in self._connection.exec_driver_sql(*self._sql.in_list(self._sql.versions, list(by_id))):
+        for id, version in database.fetch(self._connection, *self._sql.in_list(self._sql.versions, list(by_id))):
             self._versions[by_id[id]] = version or 0
 
     def _write(self) -> None:
         if self._event_rows:
             self._insert(self._sql.events, self._event_rows)
         if self._position is not None and self._sql.advance is not None:
-            self._connection.exec_driver_sql(self._sql.advance, (self._position,))
+            database.fetch(self._connection, self._sql.advance, (self._position,))
         for statement, parameters in grouped(self._changes):
             self._connection.execute(statement, parameters if len(parameters) > 1 else parameters[0])
         if self._inbox_rows:
@@ -278,7 +279,7 @@ class _Transaction:
         if into.copy is not None and len(rows) >= _WORTH_COPYING:
             database.copy_rows(self._connection, into.copy, rows)
         else:
-            self._connection.exec_driver_sql(into.insert, rows)
+            database.run(self._connection, into.insert, rows)
 
 
 def _row(event: RecordedEvent) -> Parameters:

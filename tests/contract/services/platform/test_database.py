@@ -125,7 +125,7 @@ def test_sqlite_is_durable_and_strict(tmp_path: Path, opened: Opener) -> None:
 def test_a_sqlite_write_begins_immediate_and_a_read_does_not(tmp_path: Path, opened: Opener) -> None:
     engine = opened(f"sqlite:///{tmp_path / 'x.db'}")
     statements: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda c, cursor, statement, *rest: statements.append(statement))
+    event.listen(engine, "checkout", lambda driver, *rest: driver.set_trace_callback(statements.append))
     with database.write(engine):
         pass
     with database.read(engine):

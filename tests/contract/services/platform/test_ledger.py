@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -526,11 +527,44 @@ def _comparable(result: Result, rank: dict[int, int]) -> Any:
     return result.document() | {"position": None if result.position is None else rank[result.position]}
 
 
-def test_no_statement_is_left_behind_by_a_batch(ledger: Ledger, engine: Engine) -> None:
-    """A batch of equal commands takes a fixed number of statements, whatever its size: that is what makes it fast."""
-    statements: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda c, cursor, statement, *rest: statements.append(statement))
-    ledger.execute([add("one")])
-    lone, statements[:] = len(statements), []
-    ledger.execute([add(f"thing {n}") for n in range(64)])
-    assert len(statements) <= lone
+@pytest.fixture
+def statements(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements run from now on."""
+    found: list[str] = []
+
+    def noted(way: Callable[..., Any]) -> Callable[..., Any]:
+        def run(connection: Connection, sql: str, *rest: Any) -> Any:
+            found.append(sql)
+            return way(connection, sql, *rest)
+
+        return run
+
+    event.listen(engine, "before_cursor_execute", lambda c, cursor, statement, *rest: found.append(statement))
+    for name in ("fetch", "run", "copy_rows"):
+        monkeypatch.setattr(database, name, noted(getattr(database, name)))
+    return found
+
+
+def test_no_statement_is_left_behind_by_a_batch(ledger: Ledger, statements: list[str]) -> None:
+    """A batch takes a fixed number of statements, whatever its size: that is what makes it fast."""
+    known = [add_one(ledger, f"thing {n}") for n in range(32)]
+    statements.clear()
+    accepted(ledger.execute([add("one")])[0])
+    accepted(ledger.execute([rename(known[0], "two")])[0])
+    alone = len(statements)
+    statements.clear()
+    mixed = [command for n in range(1, 32) for command in (add(f"new {n}"), rename(known[n], f"renamed {n}"))]
+    for result in ledger.execute(mixed):
+        accepted(result)
+    assert 5 < len(statements) < alone
+
+
+def test_a_name_given_up_in_a_batch_can_be_taken_in_it(ledger: Ledger, engine: Engine) -> None:
+    """Whatever order the rows are changed in."""
+    first = add_one(ledger, "first")
+    results = ledger.execute(
+        [add("other"), rename(first, "second"), add("first"), rename(first, "third"), add("second")]
+    )
+    assert [accepted(result).outcome for result in results] == ["accepted"] * 5
+    with database.read(engine) as connection:
+        assert set(connection.scalars(select(things.c.name))) == {"other", "first", "second", "third"}
