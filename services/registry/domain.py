@@ -18,7 +18,7 @@ from tunebus.contracts.events import RecordedEvent
 from tunebus.contracts.identifiers import is_id
 from tunebus.contracts.subjects import EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB, JOB_KINDS
 from tunebus.projections import tables
-from tunebus.services.platform import leases
+from tunebus.services.platform import database, leases
 from tunebus.services.platform.decisions import Change, Decision, PreparedCommand, Rejected
 from tunebus.services.platform.ledger import load_streams
 from tunebus.services.registry import (
@@ -287,10 +287,10 @@ class _Find:
 
     def __call__(self, connection: Connection, column: str, values: list[str]) -> list[dict[str, Any]]:
         if self._arrays:
-            rows = connection.exec_driver_sql(f"{self._select}{column} = ANY(%s)", (values,))
+            rows = database.fetch(connection, f"{self._select}{column} = ANY(%s)", (values,))
         else:
             marks = ",".join("?" * len(values))
-            rows = connection.exec_driver_sql(f"{self._select}{column} IN ({marks})", tuple(values))
+            rows = database.fetch(connection, f"{self._select}{column} IN ({marks})", values)
         found = [dict(zip(self._columns, row, strict=True)) for row in rows]
         for row in found:
             for name in self._documents:
