@@ -1283,7 +1283,7 @@ class AsyncMethods(Protocol):
         job_id: str,
         since_step: int | None = None,
     ) -> dict[str, Any]:
-        """What a fine-tuning's model answered to a few held-out rows at each evaluation, beside the base model's
+        """What a fine-tuning's model answered to a few held-out rows at each evaluation, and the base model's
         answers.
         """
         return await self.query("GetSamples", {"job_id": job_id, "since_step": since_step})
@@ -2763,7 +2763,7 @@ class Methods(Protocol):
         job_id: str,
         since_step: int | None = None,
     ) -> dict[str, Any]:
-        """What a fine-tuning's model answered to a few held-out rows at each evaluation, beside the base model's
+        """What a fine-tuning's model answered to a few held-out rows at each evaluation, and the base model's
         answers.
         """
         return self.query("GetSamples", {"job_id": job_id, "since_step": since_step})

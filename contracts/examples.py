@@ -96,6 +96,12 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "learning_rate": 0.0002,
     },
     "StopFineTuningJob": {"id": _JOB, "force": False},
+    "RetryFineTuningJob": {"id": _JOB, "suggested": True},
+    "ResumeFineTuningJob": {"id": _JOB, "step": 50},
+    "CloneFineTuningJob": {"id": _JOB, "changes": {"learning_rate": 0.0001}, "adapter_name": "faq-slower"},
+    "BranchFineTuningJob": {"id": _JOB, "step": 50, "changes": {"learning_rate": 0.0001}},
+    "ExtendFineTuningJob": {"id": _JOB, "num_epochs": 1},
+    "RerunFineTuningJob": {"id": _JOB},
     "StartEvaluationJob": {
         "combinations": [
             {"base_model_id": "small", "dataset_id": "faq", "prompt_id": "faq prompt"},
@@ -238,6 +244,11 @@ EVENTS: dict[str, dict[str, Any]] = {
         "recipe": _EXPORT_RECIPE,
         "out_dir": f"artifact:jobs/{_EXPORT}",
     },
+    "FineTuningJobChanged": {
+        "recipe": _FINE_TUNING_RECIPE,
+        "changes": {"batch_size": [8, 4], "gradient_accumulation_steps": [1, 2]},
+        "restart": False,
+    },
     "JobQueued": {"cause": "submitted", "attempts": 0},
     "AttemptStarted": {
         "attempt": 2,
@@ -374,6 +385,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     "GetEvaluationJob": {"id": _EVALUATION},
     "GetExportJob": {"id": _EXPORT},
     "PreviewDataset": {"id": "faq", "limit": 5, "prompt_id": "faq prompt", "model_id": "small", "max_length": 512},
+    "CompareRuns": {"job_id": _JOB, "other_id": "faq-adapter-again"},
     "GetMetrics": {"job_id": _JOB, "names": ["loss", "eval_loss"], "since_step": 100},
     "GetLog": {"job_id": _JOB, "offset": 0},
     "GetSamples": {"job_id": _JOB},

@@ -188,6 +188,21 @@ class UserScript(BaseModel):
 Method = Literal["lora", "full"]
 
 
+class InitialWeights(BaseModel):
+    """What a training starts from in place of the base model's own weights: a checkpoint of another job, whose manifest
+    proves it, or a job's result, whose folder hashes to `sha256`. `learning_rate` is what had been reached there.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    step: int
+    location: str
+    manifest_sha256: str | None = None
+    sha256: str | None = None
+    learning_rate: float
+
+
 class FineTuningRecipe(BaseModel):
     """A fine-tuning as resolved by the registry: nothing left to default.
     `sources` says where each setting came from, `reasons` why a default is what it is where that is not plain.
@@ -208,6 +223,7 @@ class FineTuningRecipe(BaseModel):
     num_gpu: int = 0
     num_memory_gb: float | None = None
     user_script: UserScript | None = None
+    initial_weights: InitialWeights | None = None
     sources: dict[str, Literal["default", "config", "command"]] = Field(default_factory=dict)
     reasons: dict[str, str] = Field(default_factory=dict)
 

@@ -25,7 +25,7 @@ class Bulk:
         self._copy = f'COPY "{table.name}" ({quoted}) FROM STDIN'
 
     def insert(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        encoded = [self._encoded(row) for row in rows]
+        encoded = [self._encoded(row) for row in rows] if self._documents else [self._values(row) for row in rows]
         if connection.dialect.name == "postgresql":
             with connection.connection.cursor().copy(self._copy) as copy:
                 for values in encoded:
@@ -34,14 +34,13 @@ class Bulk:
             connection.exec_driver_sql(self._executemany, encoded)
 
     def _encoded(self, row: Mapping[str, Any]) -> Tuple:
-        values = self._values(row)
-        if not self._documents:
-            return values
-        listed = list(values)
+        values = list(self._values(row))
         for i in self._documents:
-            document = listed[i]
+            document = values[i]
             if document == {}:
-                listed[i] = "{}"
+                values[i] = "{}"
+            elif document == []:
+                values[i] = "[]"
             elif document is not None:
-                listed[i] = pydantic_core.to_json(document).decode()
-        return tuple(listed)
+                values[i] = pydantic_core.to_json(document).decode()
+        return tuple(values)

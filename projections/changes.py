@@ -1,6 +1,7 @@
 """Row changes as data: what `apply` returns, the ledger executes and a rebuild folds in memory.
 
-A change names whole rows by primary key; it never reads, so the same events always make the same rows.
+A change names whole rows by primary key; it never reads, so the same events always make the same rows. None is changed
+once made; that they are not frozen makes them cheaper, and a rebuild makes some for every event there ever was.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sqlalchemy import BindParameter, Table, and_, bindparam, delete, insert, up
 from sqlalchemy.sql import Executable
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Insert:
     """A new row. `row` has a value for every column that has no default."""
 
@@ -42,7 +43,7 @@ class Insert:
         return replace(self, table=table)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Update:
     """New values for the row that `where` names; `adds` is what is added to numbers.
 
@@ -91,7 +92,7 @@ class Update:
         return replace(self, table=table)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Delete:
     """The end of the row whose primary key `where` holds."""
 

@@ -7,32 +7,55 @@ from typing import Any
 
 from tunebus.contracts.events import RecordedEvent
 from tunebus.projections import jobs
-from tunebus.projections.changes import Change, Insert
+from tunebus.projections.changes import Change, Insert, Update
 from tunebus.projections.tables import fine_tuning_jobs
 
 
 def apply(event: RecordedEvent) -> list[Change]:
-    return _added(event) if event.type == "FineTuningJobAdded" else jobs.apply(event)
+    own = {"FineTuningJobAdded": _added, "FineTuningJobChanged": _changed}.get(event.type)
+    return own(event) if own else jobs.apply(event)
 
 
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     asked: Mapping[str, Any] = data["asked"]
     recipe: Mapping[str, Any] = data["recipe"]
-    training: Mapping[str, Any] = recipe.get("training_arguments") or {}
     row = jobs.new_row(event) | {
         "adapter_name": data["adapter_name"],
         "model_id": None,
         "register_adapter": data.get("register_adapter", True),
         "method": data["method"],
         "num_workers": asked.get("num_workers", 1),
-        "num_epochs": training.get("num_train_epochs"),
-        "learning_rate": training.get("learning_rate"),
-        "training_arguments": recipe.get("training_arguments"),
-        "lora": recipe.get("lora"),
+        **_of_recipe(recipe),
         "framework_type": asked.get("framework_type", "transformers"),
         "user_script": asked.get("user_script"),
         "user_config": asked.get("user_config"),
         "estimate": data.get("estimate"),
+        "origin": data.get("origin"),
+        "changes": None,
     }
     return [Insert(fine_tuning_jobs, row), *jobs.new_dependencies(event)]
+
+
+def _changed(event: RecordedEvent) -> list[Change]:
+    recipe: Mapping[str, Any] = event.data["recipe"]
+    values = {
+        "version": event.version,
+        "updated_at": event.recorded_at,
+        "recipe": recipe,
+        "num_cpu": recipe.get("num_cpu"),
+        "num_memory": recipe.get("num_memory_gb"),
+        "changes": event.data["changes"],
+        **_of_recipe(recipe),
+    }
+    return [Update(fine_tuning_jobs, {"id": event.entity_id}, values)]
+
+
+def _of_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    training: Mapping[str, Any] = recipe.get("training_arguments") or {}
+    return {
+        "num_epochs": training.get("num_train_epochs"),
+        "learning_rate": training.get("learning_rate"),
+        "training_arguments": recipe.get("training_arguments"),
+        "lora": recipe.get("lora"),
+    }

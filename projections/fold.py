@@ -14,7 +14,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select
 from tunebus.contracts.events import RecordedEvent
 from tunebus.projections.bulk import Bulk
-from tunebus.projections.changes import Change, Delete, Insert, Update
+from tunebus.projections.changes import Change, Delete, Insert
 from tunebus.projections.dispatch import apply
 
 Key = Any  # the value of a primary key of one column, the tuple of several
@@ -61,7 +61,11 @@ class Fold:
 
 
 class _Writer:
-    """The rows of one table. `_recent` holds what this batch touched, `_before` what the batch before it did."""
+    """The rows of one table.
+
+    `_recent` holds what this batch touched, `_before` what the batch before it did and what was read since: those are
+    in the table, but for None.
+    """
 
     def __init__(self, target: Table) -> None:
         self._target = target
@@ -69,7 +73,6 @@ class _Writer:
         self._primary = tuple(column.name for column in target.primary_key)
         self._recent: dict[Key, Row | None] = {}
         self._before: dict[Key, Row | None] = {}
-        self._written: set[Key] = set()  # keys in memory whose row is in the table
         self._key: Callable[[Mapping[str, Any]], Key] = itemgetter(*self._primary)
         self._key_length = len(self._primary)
 
@@ -77,10 +80,9 @@ class _Writer:
         """Change rows in memory, in order. Rows are this object's own, so they are changed in place."""
         key_of, recent, before = self._key, self._recent, self._before
         for number, change in enumerate(changes):
-            if type(change) is Insert:
+            if isinstance(change, Insert):
                 recent[key_of(change.row)] = cast("Row", change.row)  # nobody else keeps it: a copy of each would cost
                 continue
-            change = cast("Update | Delete", change)
             key = key_of(change.where)
             if key in recent:
                 row = recent[key]
@@ -97,13 +99,13 @@ class _Writer:
                 recent[key] = row
 
     def write(self, connection: Connection) -> None:
-        replaced = [key for key in self._recent if key in self._written]
+        both = self._recent.keys() & self._before.keys()
+        replaced = [key for key in both if self._before[key] is not None]
         for some in _portions(replaced):
             connection.execute(self._target.delete().where(self._any_of(some)))
         rows = [row for row in self._recent.values() if row is not None]
         if rows:
             self._bulk.insert(connection, rows)
-        self._written = {key for key, row in self._recent.items() if row is not None}
         self._before, self._recent = self._recent, {}
 
     def _load(self, connection: Connection, changes: Sequence[Change]) -> None:
@@ -114,9 +116,7 @@ class _Writer:
         for some in _portions(list(missing)):
             for found in connection.execute(select(self._target).where(self._any_of(some))):
                 row = found._asdict()
-                key = self._key(row)
-                self._before[key] = row
-                self._written.add(key)
+                self._before[self._key(row)] = row
 
     def _any_of(self, keys: Sequence[Key]) -> ColumnElement[bool]:
         if len(self._primary) == 1:

@@ -106,6 +106,7 @@ def _attempt(event: RecordedEvent, **values: Any) -> Update:
 
 # Words about what went before, in a job that waits again because somebody or something freed it, are out of date.
 _FREED = ("released", "dependencies_met")
+_AGAIN = ("retried", "resumed")
 
 
 def _queued(event: RecordedEvent) -> list[Change]:
@@ -120,7 +121,8 @@ def _queued(event: RecordedEvent) -> list[Change]:
             worker_id=None,
             host=None,
             gpus=[],
-            **({"message": None, "hint": None} if cause in _FREED else {}),
+            **({"message": None, "hint": None} if cause in (*_FREED, *_AGAIN) else {}),
+            **({"suggestion": None, "stop": "none", "crashes": 0, "finished_at": None} if cause in _AGAIN else {}),
         )
     ]
 

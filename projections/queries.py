@@ -28,7 +28,7 @@ from tunebus.contracts.subjects import (
     MODEL,
     PROMPT,
 )
-from tunebus.projections import ledger_view, sorting, telemetry
+from tunebus.projections import comparing, ledger_view, sorting, telemetry
 from tunebus.projections.sorting import Sorting, number
 from tunebus.projections.standing import WITH_WORKER, Standings, bears, present_workers, speaks_of
 from tunebus.projections.tables import (
@@ -389,6 +389,23 @@ def _get_metrics(ledger: Connection, measured: Connection, query: ask.GetMetrics
     return document | {"kind": kind, "state": row["state"], "progress": progress}
 
 
+def _compare_runs(ledger: Connection, measured: Connection, query: ask.CompareRuns) -> Document:
+    rows = [find(ledger, FINE_TUNING_JOB, query.job_id, param="job_id")]
+    rows.append(find(ledger, FINE_TUNING_JOB, query.other_id, param="other_id"))
+    curves = [telemetry.curves(measured, row["id"], comparing.COMPARED) for row in rows]
+    versions = [_versions(ledger, row["id"]) for row in rows]
+    document = comparing.compare(curves[0], curves[1], query.tolerance, versions)
+    states = {"job_id": rows[0]["id"], "other_id": rows[1]["id"], "states": [row["state"] for row in rows]}
+    return states | document
+
+
+def _versions(connection: Connection, job_id: str) -> dict[str, str]:
+    """The libraries that a job's newest attempt ran with."""
+    table = job_attempts
+    newest = select(table.c.versions).where(table.c.job_id == job_id, table.c.versions.is_not(None))
+    return connection.scalar(newest.order_by(table.c.attempt.desc()).limit(1)) or {}
+
+
 def _get_samples(ledger: Connection, measured: Connection, query: ask.GetSamples) -> Document:
     _, row = find_job(ledger, query.job_id)
     document = telemetry.sample_answers(measured, row["id"], query.since_step)
@@ -623,6 +640,7 @@ ANSWERS: dict[str, Callable[[Connection, Any], Document]] = {
 
 TELEMETRY_ANSWERS: dict[str, Callable[[Connection, Connection, Any], Document]] = {
     "GetMetrics": _get_metrics,
+    "CompareRuns": _compare_runs,
     "GetLog": _get_log,
     "GetSamples": _get_samples,
 }

@@ -245,6 +245,8 @@ fine_tuning_jobs = Table(
     Column("user_script", Text),
     Column("user_config", DOCUMENT),
     Column("estimate", DOCUMENT),
+    Column("origin", DOCUMENT),
+    Column("changes", DOCUMENT),
     Index("ix_fine_tuning_jobs_position", "position"),
     Index("ix_fine_tuning_jobs_state", "state"),
     Index("ix_fine_tuning_jobs_adapter_name", "adapter_name"),

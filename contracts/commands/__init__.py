@@ -29,7 +29,17 @@ from tunebus.contracts.commands.evaluation_job import (
     StopEvaluationJob,
 )
 from tunebus.contracts.commands.export_job import RemoveExportJob, StartExportJob, StopExportJob
-from tunebus.contracts.commands.fine_tuning_job import RemoveFineTuningJob, StartFineTuningJob, StopFineTuningJob
+from tunebus.contracts.commands.fine_tuning_job import (
+    BranchFineTuningJob,
+    CloneFineTuningJob,
+    ExtendFineTuningJob,
+    RemoveFineTuningJob,
+    RerunFineTuningJob,
+    ResumeFineTuningJob,
+    RetryFineTuningJob,
+    StartFineTuningJob,
+    StopFineTuningJob,
+)
 from tunebus.contracts.commands.job import (
     HoldJob,
     LabelJob,
@@ -59,6 +69,8 @@ __all__ = [
     "AddModel",
     "AddPrompt",
     "ApproveRemoteCode",
+    "BranchFineTuningJob",
+    "CloneFineTuningJob",
     "Command",
     "CompleteAttempt",
     "ConfigReference",
@@ -66,6 +78,7 @@ __all__ = [
     "Description",
     "EvaluationCombination",
     "ExportDatabase",
+    "ExtendFineTuningJob",
     "FailAttempt",
     "FailureCause",
     "HoldJob",
@@ -92,6 +105,9 @@ __all__ = [
     "RenameModel",
     "RenamePrompt",
     "ReportAttemptRunning",
+    "RerunFineTuningJob",
+    "ResumeFineTuningJob",
+    "RetryFineTuningJob",
     "SetJobDependencies",
     "StartEvaluationJob",
     "StartExportJob",
@@ -125,6 +141,12 @@ COMMANDS: dict[str, type[Command]] = {
         RemoveConfig,
         StartFineTuningJob,
         StopFineTuningJob,
+        RetryFineTuningJob,
+        ResumeFineTuningJob,
+        CloneFineTuningJob,
+        BranchFineTuningJob,
+        ExtendFineTuningJob,
+        RerunFineTuningJob,
         StartEvaluationJob,
         StopEvaluationJob,
         StartExportJob,

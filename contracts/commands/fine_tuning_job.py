@@ -87,3 +87,76 @@ class RemoveFineTuningJob(Command):
 
     id: Reference
     delete_files: bool = False
+
+
+class RetryFineTuningJob(Command):
+    """Queue a failed or stopped job again, as the same job, from its newest checkpoint.
+
+    With `suggested` the change that its failure suggests is made first; where steps then mean something else, it starts
+    from the beginning.
+    """
+
+    contexts = (subjects.FINE_TUNING_JOB,)
+
+    id: Reference
+    suggested: bool = False
+
+
+class ResumeFineTuningJob(Command):
+    """Let a stopped or failed job go on from a recorded checkpoint: the newest, or that of `step`."""
+
+    contexts = (subjects.FINE_TUNING_JOB,)
+
+    id: Reference
+    step: Count | None = None
+
+
+Changes = Annotated[
+    dict[str, Any],
+    Field(max_length=60, description="fields of StartFineTuningJob in place of those of the job; null takes one away"),
+]
+
+
+class CloneFineTuningJob(Command):
+    """Queue a new job that asks for what another asked for, with changes."""
+
+    contexts = (subjects.FINE_TUNING_JOB,)
+
+    id: Reference
+    changes: Changes = Field(default_factory=dict)
+    adapter_name: AdapterName | None = None
+
+
+class BranchFineTuningJob(Command):
+    """Queue a new job that goes on from the weights of another's checkpoint, with another learning rate, other data or
+    whatever else `changes` say. It has a schedule of its own, whose warm-up begins at the rate that was reached.
+    """
+
+    contexts = (subjects.FINE_TUNING_JOB,)
+
+    id: Reference
+    step: Count | None = Field(default=None, description="of a recorded checkpoint; the newest when not given")
+    changes: Changes = Field(default_factory=dict)
+    adapter_name: AdapterName | None = None
+
+
+class ExtendFineTuningJob(Command):
+    """Queue a new job that trains the result of a finished one for so many more epochs or steps."""
+
+    contexts = (subjects.FINE_TUNING_JOB,)
+
+    id: Reference
+    num_epochs: Positive | None = None
+    max_steps: Count | None = None
+    adapter_name: AdapterName | None = None
+
+
+class RerunFineTuningJob(Command):
+    """Queue the same training again, from its recorded recipe, data, revisions, threads and seed, to see whether it
+    comes to the same; `CompareRuns` tells. It registers nothing unless it is given an `adapter_name`.
+    """
+
+    contexts = (subjects.FINE_TUNING_JOB,)
+
+    id: Reference
+    adapter_name: AdapterName | None = None

@@ -20,7 +20,7 @@ from tunebus.contracts.events.dataset import (
 from tunebus.contracts.events.evaluation_job import EvaluationJobAdded
 from tunebus.contracts.events.event import Event
 from tunebus.contracts.events.export_job import ExportJobAdded
-from tunebus.contracts.events.fine_tuning_job import FineTuningJobAdded
+from tunebus.contracts.events.fine_tuning_job import FineTuningJobAdded, FineTuningJobChanged, Origin
 from tunebus.contracts.events.job import (
     AttemptFailed,
     AttemptLost,
@@ -72,6 +72,7 @@ __all__ = [
     "Event",
     "ExportJobAdded",
     "FineTuningJobAdded",
+    "FineTuningJobChanged",
     "JobDependenciesSet",
     "JobFailed",
     "JobFilesDeleted",
@@ -89,6 +90,7 @@ __all__ = [
     "ModelRemoved",
     "ModelRenamed",
     "ModelShape",
+    "Origin",
     "PromptAdded",
     "PromptRemoved",
     "PromptRenamed",
@@ -118,6 +120,7 @@ EVENTS: dict[str, type[Event]] = {
         PromptRemoved,
         ConfigRemoved,
         FineTuningJobAdded,
+        FineTuningJobChanged,
         EvaluationJobAdded,
         ExportJobAdded,
         JobQueued,

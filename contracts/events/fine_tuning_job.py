@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from tunebus.contracts import subjects
 from tunebus.contracts.events.event import Event
+
+
+class Origin(BaseModel):
+    """The job that another was made from. `difference` holds the fields that were asked for anew: [before, now]."""
+
+    kind: Literal["clone", "branch", "extend", "rerun"]
+    job_id: str
+    step: int | None = None
+    difference: dict[str, list[Any]] = Field(default_factory=dict)
 
 
 class FineTuningJobAdded(Event):
@@ -28,4 +37,18 @@ class FineTuningJobAdded(Event):
     waiting_for: list[str] = Field(default_factory=list, description="of those it depends on, which were not done yet")
     labels: list[str] = Field(default_factory=list)
     notes: str = ""
+    origin: Origin | None = Field(default=None, description="the job that it was made from")
     estimate: dict[str, Any] | None = Field(default=None, description="what it was thought to need")
+
+
+class FineTuningJobChanged(Event):
+    """The recipe that its next attempt runs with. `changes` are fields of the command: [before, now].
+
+    With `restart` the checkpoints so far are not resumed from: a step means something else now.
+    """
+
+    aggregates = (subjects.FINE_TUNING_JOB,)
+
+    recipe: dict[str, Any]
+    changes: dict[str, list[Any]]
+    restart: bool = False

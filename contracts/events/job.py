@@ -15,10 +15,13 @@ class _JobEvent(Event):
 
 
 class JobQueued(_JobEvent):
-    """The doorbell. `cause`: submitted, attempt_lost, crashed, worker_shutdown, released or dependencies_met."""
+    """The doorbell. `cause`: submitted, attempt_lost, crashed, worker_shutdown, released, dependencies_met, retried or
+    resumed. Where somebody chose the checkpoint to go on from, `resume_step` is its step.
+    """
 
     cause: str
     attempts: int = 0
+    resume_step: int | None = None
 
 
 class AttemptStarted(_JobEvent):
@@ -100,7 +103,7 @@ class JobFailed(_JobEvent):
 
 
 class JobSucceeded(_JobEvent):
-    """`adapter_id` or `model_id` is what it registered; `early_stopping` why it ended before its last step, if it did."""
+    """`adapter_id` or `model_id` is what it registered; `early_stopping` why it ended before its last step."""
 
     attempt: int
     step: int = 0

@@ -18,7 +18,7 @@ from tunebus.contracts.queries.evaluation_job import (
 )
 from tunebus.contracts.queries.export_job import GetExportJob, ListExportJobs
 from tunebus.contracts.queries.fine_tuning_job import EstimateFineTuningJob, GetFineTuningJob, ListFineTuningJobs
-from tunebus.contracts.queries.job import GetLog, GetMetrics, GetSamples, ListJobs, ListQueue
+from tunebus.contracts.queries.job import CompareRuns, GetLog, GetMetrics, GetSamples, ListJobs, ListQueue
 from tunebus.contracts.queries.model import GetModel, ListModels, ListRemoteCodeApprovals
 from tunebus.contracts.queries.prompt import GeneratePrompt, GetPrompt, ListPrompts, RenderPrompt
 from tunebus.contracts.queries.query import Get, List, Page, Query
@@ -37,6 +37,7 @@ from tunebus.contracts.queries.studio import GetOverview, ListWorkers
 __all__ = [
     "QUERIES",
     "CompareEvaluations",
+    "CompareRuns",
     "EstimateFineTuningJob",
     "ExportEvaluations",
     "GeneratePrompt",
@@ -108,6 +109,7 @@ QUERIES: dict[str, type[Query]] = {
         GetExportJob,
         PreviewDataset,
         GetMetrics,
+        CompareRuns,
         GetLog,
         GetSamples,
         GetEvaluationRows,

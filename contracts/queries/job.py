@@ -54,9 +54,21 @@ class GetLog(Query):
 
 
 class GetSamples(Query):
-    """What a fine-tuning's model answered to a few held-out rows at each evaluation, beside the base model's answers."""
+    """What a fine-tuning's model answered to a few held-out rows at each evaluation, and the base model's answers."""
 
     answers = "samples"
 
     job_id: str
     since_step: int = -1
+
+
+class CompareRuns(Query):
+    """Whether two fine-tunings measured the same: `equal`, `within_tolerance` (of the relative difference), or that
+    they part at a step; and which library versions differ.
+    """
+
+    answers = "comparison"
+
+    job_id: str
+    other_id: str
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 1e-3

@@ -65,10 +65,12 @@ def add(known: Known, facts: AdapterFolder | None, command: AddAdapter) -> Decis
 
 
 def made_by_job(
-    *, name: str, model_id: str, location: str, sha256: str, job_id: str, prompt_id: str | None
+    known: Known, *, name: str, model_id: str, location: str, sha256: str, job_id: str, prompt_id: str | None
 ) -> tuple[str, NewEvent]:
-    """The id and the event of the adapter that a succeeded fine-tuning registers."""
+    """The id and the event of the adapter that a succeeded fine-tuning registers; one that took its name keeps it."""
     adapter_id = new_id()
+    if known.adapters.named(name) is not None:
+        name = f"{name[:91]}-{job_id.replace('-', '')[-8:]}"
     event = AdapterAdded(
         name=name,
         type="local",

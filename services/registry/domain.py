@@ -32,6 +32,7 @@ from tunebus.services.registry import (
     hub_origin,
     jobs,
     known,
+    lifecycle,
     model,
     prompt,
     queue,
@@ -75,6 +76,7 @@ def _report(decide: Callable[[Job, Any], Decision]) -> Decide:
 def _refer_complete(wanted: Wanted, made: MadeModel | None, command: ask.CompleteAttempt) -> None:
     wanted.jobs.add(command.job_id)
     wanted.models.update([made.name] if made else [])
+    wanted.with_results = True
 
 
 def _complete(view: Known, made: MadeModel | None, command: ask.CompleteAttempt) -> Decision:
@@ -122,6 +124,12 @@ def handlers(max_crash_retries: int) -> dict[type, Handler]:
         ask.RemoveExportJob: removal.handler(EXPORT_JOB),
         ask.StartFineTuningJob: Handler(fine_tuning_job.start, fine_tuning_job.refer_start),
         ask.StopFineTuningJob: Handler(fine_tuning_job.stop, _refer_stop),
+        ask.RetryFineTuningJob: Handler(lifecycle.retry, lifecycle.refer_again),
+        ask.ResumeFineTuningJob: Handler(lifecycle.resume, lifecycle.refer_again),
+        ask.CloneFineTuningJob: Handler(lifecycle.clone, lifecycle.refer_derived),
+        ask.BranchFineTuningJob: Handler(lifecycle.branch, lifecycle.refer_derived),
+        ask.ExtendFineTuningJob: Handler(lifecycle.extend, lifecycle.refer_derived),
+        ask.RerunFineTuningJob: Handler(lifecycle.rerun, lifecycle.refer_again),
         ask.StartEvaluationJob: Handler(evaluation_job.start, evaluation_job.refer_start),
         ask.StopEvaluationJob: Handler(evaluation_job.stop, _refer_stop),
         ask.StartExportJob: Handler(export_job.start, export_job.refer_start),
@@ -247,6 +255,9 @@ def load(connection: Connection, wanted: Wanted) -> Known:
     users.load(connection, view, wanted)
     if wanted.jobs or wanted.job_names:
         _load_jobs(connection, view, wanted)
+    if wanted.with_results:
+        names = {str(job.added["adapter_name"]) for job in view.jobs.values() if job.kind == FINE_TUNING_JOB}
+        _load(connection, view.adapters, tables.adapters, names, known.adapter_of)
     return view
 
 

@@ -9,9 +9,16 @@ from typing import Any, get_args
 from tunebus.contracts.commands import CompleteAttempt, StartFineTuningJob, StopFineTuningJob
 from tunebus.contracts.commands.fine_tuning_job import FineTuningFields
 from tunebus.contracts.errors import Code, Problem, nearest
-from tunebus.contracts.events import FineTuningJobAdded, JobSucceeded
+from tunebus.contracts.events import FineTuningJobAdded, JobSucceeded, Origin
 from tunebus.contracts.identifiers import new_id
-from tunebus.contracts.recipes import FineTuningRecipe, LoraSettings, Method, TrainingArguments, UserScript
+from tunebus.contracts.recipes import (
+    FineTuningRecipe,
+    InitialWeights,
+    LoraSettings,
+    Method,
+    TrainingArguments,
+    UserScript,
+)
 from tunebus.contracts.subjects import FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision
 from tunebus.services.platform.rows.folders import split_rows
@@ -89,13 +96,21 @@ class Resolved:
     choice: PromptChoice
 
 
-def start(known: Known, asked: Asked, command: StartFineTuningJob) -> Decision:
+def start(
+    known: Known,
+    asked: Asked,
+    command: StartFineTuningJob,
+    *,
+    origin: Origin | None = None,
+    initial_weights: InitialWeights | None = None,
+) -> Decision:
     """Everything that is wrong is said at once, with what is wrong in the fields themselves (`asked.problems`)."""
     job_id = new_id()
     found, problems = resolve(known, asked, command, job_id)
     waits = queue.dependencies(known, command.depends_on, problems)
     if problems or found is None:
         return refused_all(problems)
+    settled = found.recipe.model_copy(update={"initial_weights": initial_weights})
     added = FineTuningJobAdded(
         base_model_id=found.model.id,
         dataset_id=found.dataset.id,
@@ -104,7 +119,8 @@ def start(known: Known, asked: Asked, command: StartFineTuningJob) -> Decision:
         method=found.recipe.method,
         register_adapter=command.register_adapter,
         asked=command.model_dump(mode="json", exclude_unset=True),
-        recipe=found.recipe.model_dump(mode="json"),
+        recipe=settled.model_dump(mode="json"),
+        origin=origin,
         out_dir=f"artifact:jobs/{job_id}",
         priority=command.priority,
         depends_on=waits.depends_on,
@@ -246,6 +262,7 @@ def complete(known: Known, made: MadeModel | None, job: Job, command: CompleteAt
         events.append(added)
     elif job.added.get("register_adapter", True):
         adapter_id, added = adapter.made_by_job(
+            known,
             name=job.added["adapter_name"],
             model_id=job.added["base_model_id"],
             location=command.result_uri,

@@ -40,13 +40,13 @@ def receive(body: bytes, subject: str, subjects: Subjects, meta: Mapping[str, An
     try:
         kind = ask.command_type(envelope.type)
         _check_subject(kind, subject, subjects)
-        command, asked = _validated(kind, envelope.data)
+        command, asked = validated(kind, envelope.data)
     except TunebusError as error:
         return PreparedCommand(envelope=envelope, rejection=error.problem, meta=meta)
     return PreparedCommand(envelope=envelope, command=command, facts=asked, meta=meta)
 
 
-def _validated(kind: type[Command], data: dict[str, Any]) -> tuple[Command, Asked | None]:
+def validated(kind: type[Command], data: dict[str, Any]) -> tuple[Command, Asked | None]:
     """Checked fields. Of a command that starts a job, those that are wrong become `Asked.problems`, so that unknown
     ids among the others are named in the same reply."""
     judged_whole = kind in _JUDGED_WHOLE

@@ -87,6 +87,11 @@ class Job:
     gpus: tuple[str, ...] = ()
     removed: bool = False
     files_deleted: bool = False
+    total_steps: int = 0
+    threads: int | None = None
+    suggestion: Mapping[str, Any] | None = None
+    result: tuple[str, str] | None = None
+    """URI and SHA-256 of what it made."""
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -124,8 +129,16 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
             waiting_for=tuple(data.get("waiting_for", ())),
         )
     match event.type:
+        case "JobQueued" if data["cause"] in ("retried", "resumed"):
+            step = data.get("resume_step")
+            kept = tuple(point for point in job.checkpoints if step is None or point.step <= step)
+            again = replace(job, stop=None, crashes=0, losses=0, suggestion=None, checkpoints=kept)
+            return replace(again, state=State.QUEUED, worker_id=None, held=None)
         case "JobQueued":
             return replace(job, state=State.QUEUED, worker_id=None, held=None)
+        case "FineTuningJobChanged":
+            kept = () if data.get("restart") else job.checkpoints
+            return replace(job, added={**job.added, "recipe": data["recipe"]}, checkpoints=kept)
         case "JobHeld":
             return replace(job, state=State.HELD, worker_id=None, held=data["cause"])
         case "JobPrioritized":
@@ -150,7 +163,13 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
             )
         case "AttemptRunning":
             state = State.RUNNING if job.state == State.STARTING else job.state
-            return replace(job, state=state, step=data.get("resumed_from_step", 0))
+            return replace(
+                job,
+                state=state,
+                step=data.get("resumed_from_step", 0),
+                total_steps=data.get("total_steps", 0),
+                threads=(data.get("resolved") or {}).get("threads"),
+            )
         case "CheckpointRecorded":
             checkpoint = Checkpoint.model_validate(dict(data))
             return replace(job, step=data["step"], losses=0, checkpoints=(*job.checkpoints, checkpoint))
@@ -170,9 +189,10 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
         case "JobStopped":
             return replace(job, state=State.STOPPED, worker_id=None, step=data.get("step", job.step))
         case "JobFailed":
-            return replace(job, state=State.FAILED, worker_id=None)
+            return replace(job, state=State.FAILED, worker_id=None, suggestion=data.get("suggestion"))
         case "JobSucceeded":
-            return replace(job, state=State.SUCCEEDED, worker_id=None, step=data.get("step", job.step))
+            made = (data["result_uri"], data["result_sha256"]) if data.get("result_sha256") else None
+            return replace(job, state=State.SUCCEEDED, worker_id=None, step=data.get("step", job.step), result=made)
         case "JobRemoved":
             return replace(job, removed=True)
         case "JobFilesDeleted":

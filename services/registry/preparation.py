@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from tunebus.contracts import commands as ask
 from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.contracts.file_bucket import FileBucket
 from tunebus.contracts.recipes import UserScript
-from tunebus.contracts.subjects import DATASET, MODEL
+from tunebus.contracts.subjects import DATASET, FINE_TUNING_JOB, MODEL
 from tunebus.projections.queries import find, find_job
 from tunebus.projections.tables import removed
 from tunebus.services.platform import database
@@ -28,6 +28,8 @@ from tunebus.services.registry.export_job import ExportFacts
 from tunebus.services.registry.export_record import on_record
 from tunebus.services.registry.fine_tuning_job import Asked, MadeModel
 from tunebus.services.registry.hub_fetching import HubFetching, of_the_hub, one_origin
+from tunebus.services.registry.intake import validated
+from tunebus.services.registry.lifecycle import Derived
 from tunebus.services.registry.model_folder import ModelFolder
 from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.removal import JobFiles
@@ -41,6 +43,33 @@ MODEL_SECONDS = 1800.0  # hashing the weights of a large model
 CONFIG_SECONDS = 20.0
 FOLDER_SECONDS = 60.0
 TRANSFERS = (ask.ExportDatabase, ask.ImportDatabase)
+
+
+def derived_fields(
+    asked: ask.CloneFineTuningJob | ask.BranchFineTuningJob | ask.ExtendFineTuningJob, before: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The fields of a start that another job's fields and some changes come to, and how they differ: [before, now].
+
+    Its name and its place in the queue are the other job's own.
+    """
+    if isinstance(asked, ask.ExtendFineTuningJob):
+        changes: dict[str, Any] = {"num_epochs": asked.num_epochs, "max_steps": asked.max_steps}
+    else:
+        changes = dict(asked.changes)
+    if asked.adapter_name is not None:
+        changes["adapter_name"] = asked.adapter_name
+    own = {"adapter_name", "depends_on", "hold", "priority"}
+    kept = {name: value for name, value in before.items() if name not in own}
+    after = {name: value for name, value in {**kept, **changes}.items() if value is not None}
+    names = [name for name in {**kept, **changes} if name not in own and kept.get(name) != after.get(name)]
+    return after, {name: [kept.get(name), after.get(name)] for name in sorted(names)}
+
+
+def _as_change(problem: Problem, asked: object) -> Problem:
+    """Named by the field that the sender wrote it in."""
+    if isinstance(asked, ask.ExtendFineTuningJob) or problem.param is None:
+        return problem
+    return problem.model_copy(update={"param": f"changes.{problem.param}"})
 
 
 class Preparation:
@@ -85,6 +114,10 @@ class Preparation:
             ask.RemoveEvaluationJob: self._job_files,
             ask.RemoveExportJob: self._job_files,
             ask.StartFineTuningJob: self._fine_tuning,
+            ask.CloneFineTuningJob: self._derived,
+            ask.BranchFineTuningJob: self._derived,
+            ask.ExtendFineTuningJob: self._derived,
+            ask.RerunFineTuningJob: self._rerun,
             ask.StartEvaluationJob: self._evaluation,
             ask.StartExportJob: self._export,
             ask.CompleteAttempt: self._made_model,
@@ -228,6 +261,36 @@ class Preparation:
             return found
         _, _, facts = await self._sizing.facts(asked, found, self._pool)
         return replace(found, facts=facts)
+
+    async def _derived(
+        self, asked: ask.CloneFineTuningJob | ask.BranchFineTuningJob | ask.ExtendFineTuningJob, _: None
+    ) -> Derived:
+        """What a job made from another asks for; its fields are judged as those of a start are."""
+        row = await self._job(asked.id)
+        if row is None:
+            return Derived()
+        fields, difference = derived_fields(asked, row["asked"])
+        start, found = validated(ask.StartFineTuningJob, fields)
+        assert isinstance(start, ask.StartFineTuningJob)
+        assert found is not None
+        before = replace(found, problems=[_as_change(problem, asked) for problem in found.problems])
+        return Derived(await self._fine_tuning(start, before), start, difference)
+
+    async def _rerun(self, asked: ask.RerunFineTuningJob, _: None) -> Asked:
+        row = await self._job(asked.id)
+        return await self._with_changed_files(Asked(), [("id", row["dataset_id"])] if row else [])
+
+    async def _job(self, reference: str) -> dict[str, Any] | None:
+        def look() -> dict[str, Any] | None:
+            with database.read(self._reads) as connection:
+                try:
+                    return dict(find(connection, FINE_TUNING_JOB, reference))
+                except TunebusError as error:
+                    if error.problem.code == Code.NOT_FOUND:
+                        return None
+                    raise
+
+        return await asyncio.to_thread(look)
 
     async def _with_script(self, before: Asked, name: str) -> Asked:
         """Add the user's script, or why it cannot be run."""

@@ -10,6 +10,7 @@ import pytest
 from tunebus.contracts.errors import Code, Problem
 from tunebus.services.platform.home import STARTER_PACK
 
+from tests.fixtures.adapters import lora_files
 from tests.fixtures.hub import TOKEN, Hub
 from tests.fixtures.registry import Running
 
@@ -34,25 +35,6 @@ FAQ = {"README.md": README, "train.jsonl": TRAIN, "test.jsonl": TEST}
 
 def model_files() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in MODEL.iterdir() if path.is_file()}
-
-
-def lora_files(base_model: str) -> dict[str, bytes]:
-    """An adapter of rank 2 on the first query projection of the starter model."""
-    width = json.loads((MODEL / "config.json").read_text())["hidden_size"]
-    layer = "base_model.model.model.layers.0.self_attn.q_proj"
-    header, offset = {}, 0
-    for side, shape in (("A", [2, width]), ("B", [width, 2])):
-        size = 4 * shape[0] * shape[1]
-        header[f"{layer}.lora_{side}.weight"] = {
-            "dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size],
-        }  # fmt: skip
-        offset += size
-    text = json.dumps(header).encode()
-    config = {"peft_type": "LORA", "r": 2, "base_model_name_or_path": base_model, "target_modules": ["q_proj"]}
-    return {
-        "adapter_config.json": json.dumps(config).encode(),
-        "adapter_model.safetensors": len(text).to_bytes(8, "little") + text + bytes(offset),
-    }
 
 
 @pytest.fixture(autouse=True)

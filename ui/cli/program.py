@@ -19,10 +19,10 @@ from tunebus.ui.cli import (
     entities,
     evaluation,
     exports,
+    lifecycle,
     processes,
     queue,
     record,
-    training,
 )
 from tunebus.ui.cli.call import command
 from tunebus.ui.cli.terminal import Terminal
@@ -70,7 +70,7 @@ command(app, "doctor", rich_help_panel=_STUDIO)(condition.doctor)
 evaluation.add_try(app, _WORK)
 for name, group, panel in (
     ("queue", queue.queue, _WORK),
-    ("train", training.train, _WORK),
+    ("train", lifecycle.train, _WORK),
     ("eval", evaluation.evaluate, _WORK),
     ("export", exports.exports, _WORK),
     ("dataset", datasets.datasets, _PARTS),

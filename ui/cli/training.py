@@ -219,12 +219,15 @@ def _job(job: Mapping[str, Any]) -> Group:
     head = dict(job)
     head.update({name: local_time(job.get(name)) for name in ("created_at", "started_at", "finished_at")})
     head["step"] = f"{job['step']}/{job['total_steps'] or '?'}"
-    head["suggestion"] = as_options(job["suggestion"]) if job.get("suggestion") else None
+    suggested = job.get("suggestion")
+    ready = f"tunebus train retry {job['adapter_name']} --suggested" if suggested else None
+    head["suggestion"] = f"{as_options(suggested)}: {ready}" if suggested else None
+    head["made_from"] = _origin(job.get("origin"))
     keys = [
         "adapter_name", "id", "state", "cause", "message", "hint", "suggestion", "waiting_reason",
         "queue_position", "priority", "labels", "notes", "step", "attempt",
         "host", "base_model_name", "dataset_name", "prompt_name", "method", "metrics", "created_at", "started_at",
-        "finished_at", "adapter_id", "model_id", "user_script", "out_dir", "warnings",
+        "finished_at", "adapter_id", "model_id", "made_from", "user_script", "out_dir", "warnings",
     ]  # fmt: skip
     parts: list[RenderableType] = [record(head, keys), Text(), resolved(job)]
     if (measured := estimates.against_measured(job)) is not None:
@@ -239,6 +242,15 @@ def _job(job: Mapping[str, Any]) -> Group:
                    "best so far": "best", "where": "uri"}  # fmt: skip
         parts.append(table(job["checkpoints"], columns, title="checkpoints"))
     return Group(*parts)
+
+
+def _origin(origin: Mapping[str, Any] | None) -> str | None:
+    """What a job was made from, and what is different from that."""
+    if not origin:
+        return None
+    where = f", step {origin['step']}" if origin.get("step") is not None else ""
+    changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in (origin.get("difference") or {}).items())
+    return f"{origin['kind']} of {origin['job_id']}{where}" + (f": {changes}" if changes else "")
 
 
 def _samples(found: Mapping[str, Any]) -> Group:

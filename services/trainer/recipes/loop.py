@@ -6,12 +6,14 @@ Everything else (optimizer, schedule, clipping, accumulation, mixed precision, r
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from transformers import get_scheduler
 from trl import SFTTrainer
 from tunebus.services.platform.child.attempt import Attempt
 from tunebus.services.platform.rows.encoding import IGNORED
@@ -37,8 +39,10 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         reporter: Reporter | None = None,
         samples: Samples | None = None,
         save_last: int = 2,
+        first_rate: float | None = None,
         **options: Any,
     ) -> None:
+        self._first_rate = first_rate
         self._order = order
         self._held_out = sorted(held_out, key=lambda row: len(row["input_ids"]), reverse=True)
         self._attempt = attempt
@@ -121,6 +125,25 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         return self._order
+
+    lr_scheduler: Any
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """transformers' schedule; one that goes on from other weights warms up from the rate that was reached there, so
+        that the learning rate makes no jump.
+        """
+        if self.lr_scheduler is not None or self._first_rate is None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        target = optimizer if optimizer is not None else self.optimizer
+        warmup = max(int(self.args.warmup_steps), math.ceil(0.03 * num_training_steps), 1)
+        usual = get_scheduler(self.args.lr_scheduler_type, target, warmup, num_training_steps).lr_lambdas[0]
+        begin = self._first_rate / self.args.learning_rate
+
+        def factor(step: int) -> float:
+            return begin + (1.0 - begin) * step / warmup if step < warmup else float(usual(step))
+
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(target, factor)
+        return self.lr_scheduler
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0  # walks all parameters at every step for a number that nobody reads

@@ -21,7 +21,7 @@ from tunebus.services.platform.child.failures import ChildFailure
 from tunebus.services.platform.child.files import folder_sha256, sync_folder, sync_tree
 from tunebus.services.platform.rows.encoding import Counts, Encoded, fit, set_pad_token
 from tunebus.services.trainer import checkpoints
-from tunebus.services.trainer.recipes import evaluations, footprint, full, lora
+from tunebus.services.trainer.recipes import evaluations, footprint, full, initial, lora
 from tunebus.services.trainer.recipes import plan as planning
 from tunebus.services.trainer.recipes.footprint import GIB, Sizes
 from tunebus.services.trainer.recipes.method import Method, Trained
@@ -45,6 +45,8 @@ def train(attempt: Attempt) -> Ending:
         )
     attempt.say(f"{len(rows)} rows: {len(split.train)} to train on, {len(split.test)} held out")
     resume, resumed_from = _resume(attempt)
+    if recipe.initial_weights is not None and resume is None:
+        initial.check(recipe.initial_weights)
 
     models.quiet()
     import torch
@@ -110,6 +112,11 @@ def train(attempt: Attempt) -> Ending:
         },
     )
     assert reporter is not None
+    if recipe.initial_weights is not None and resume is None:
+        initial.load(trainer, recipe.initial_weights)
+        attempt.say(
+            f"going on from the weights of step {recipe.initial_weights.step} of {recipe.initial_weights.job_id}"
+        )
     trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
     step = int(trainer.state.global_step)
     if attempt.is_stopping and step < settled.total_steps and reporter.early_stopping is None:
@@ -255,6 +262,7 @@ def build(
             reporter=reporter,
             samples=samples,
             save_last=arguments.save_total_limit,
+            first_rate=recipe.initial_weights.learning_rate if recipe.initial_weights else None,
             model=model,
             args=options,
             train_dataset=_dataset(train_rows),

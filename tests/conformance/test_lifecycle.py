@@ -1,0 +1,219 @@
+"""What comes after a job's end: retried, resumed, cloned, branched, extended, run again. No child runs here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from tunebus.contracts.errors import Code
+
+from tests.fixtures.adapters import lora_files
+from tests.fixtures.registry import Running
+
+HASH = "0" * 64
+
+
+async def started(running: Running, **fields: Any) -> str:
+    await running.things()
+    return await running.accepted(
+        "StartFineTuningJob", base_model_id="starter", dataset_id="faq", adapter_name="first", **fields
+    )
+
+
+async def job(running: Running, reference: str) -> dict[str, Any]:
+    return await running.client.query("GetFineTuningJob", {"id": reference})
+
+
+async def trains(running: Running, job_id: str, *steps: int, total: int = 100) -> int:
+    """A worker takes the job and records checkpoints; returns the attempt's number."""
+    assignment = (await running.claim()).assignment
+    assert assignment is not None
+    assert assignment.job_id == job_id
+    attempt = assignment.attempt
+    await running.accepted(
+        "ReportAttemptRunning", job_id=job_id, attempt=attempt, total_steps=total, resolved={"threads": 3}
+    )
+    for step in steps:
+        uri = f"artifact:jobs/{job_id}/attempt-{attempt}/checkpoints/step-{step:08d}"
+        await running.accepted(
+            "RecordCheckpoint", job_id=job_id, attempt=attempt, step=step, uri=uri, manifest_sha256=HASH
+        )
+    return attempt
+
+
+async def fails(running: Running, job_id: str, attempt: int, **fields: Any) -> None:
+    given = {"cause": "out_of_memory", "message": "no memory is left", **fields}
+    await running.accepted("FailAttempt", job_id=job_id, attempt=attempt, **given)
+    assert (await job(running, job_id))["state"] == "failed"
+
+
+async def finishes(running: Running, job_id: str, attempt: int, step: int = 100) -> None:
+    uri = f"artifact:jobs/{job_id}/attempt-{attempt}/adapter"
+    await running.accepted(
+        "CompleteAttempt", job_id=job_id, attempt=attempt, outcome="finished", step=step,
+        result_uri=uri, result_sha256=HASH, result_type="adapter",
+    )  # fmt: skip
+
+
+async def test_a_failed_job_is_retried_from_its_newest_checkpoint(running: Running) -> None:
+    job_id = await started(running)
+    await fails(running, job_id, await trains(running, job_id, 10, 20))
+    assert await running.accepted("RetryFineTuningJob", id="first") == job_id
+    again = await job(running, job_id)
+    assert (again["state"], again["cause"], again["message"], again["finished_at"]) == ("queued", "retried", None, None)
+    assignment = (await running.claim()).assignment
+    assert assignment is not None
+    assert assignment.attempt == 2
+    assert [point["step"] for point in assignment.checkpoints] == [20, 10]
+
+
+async def test_the_suggested_change_is_made_and_shown(running: Running) -> None:
+    job_id = await started(running, batch_size=8)
+    suggestion = {"batch_size": 4, "gradient_accumulation_steps": 2}
+    await fails(running, job_id, await trains(running, job_id, 10), suggestion=suggestion)
+    await running.accepted("RetryFineTuningJob", id=job_id, suggested=True)
+    again = await job(running, job_id)
+    assert again["changes"] == {"batch_size": [8, 4], "gradient_accumulation_steps": [1, 2]}
+    assignment = (await running.claim()).assignment
+    assert assignment is not None
+    arguments = assignment.recipe["training_arguments"]
+    assert (arguments["per_device_train_batch_size"], arguments["gradient_accumulation_steps"]) == (4, 2)
+    assert [point["step"] for point in assignment.checkpoints] == [10], "as many rows a step: it goes on"
+
+
+async def test_a_change_of_what_a_step_is_starts_from_the_beginning(running: Running) -> None:
+    job_id = await started(running)
+    attempt = await trains(running, job_id, 10)
+    await fails(running, job_id, attempt, cause="nan_loss", suggestion={"learning_rate": 2e-5})
+    await running.accepted("RetryFineTuningJob", id=job_id, suggested=True)
+    assignment = (await running.claim()).assignment
+    assert assignment is not None
+    assert assignment.recipe["training_arguments"]["learning_rate"] == 2e-5
+    assert assignment.checkpoints == []
+    assert (await job(running, job_id))["learning_rate"] == 2e-5
+
+
+async def test_what_cannot_be_retried_is_refused_in_words(running: Running) -> None:
+    job_id = await started(running)
+    problem = await running.refused("RetryFineTuningJob", id=job_id)
+    assert (problem.code, problem.param) == (Code.WRONG_STATE, "id")
+    await fails(running, job_id, await trains(running, job_id))
+    problem = await running.refused("RetryFineTuningJob", id=job_id, suggested=True)
+    assert (problem.code, problem.param) == (Code.INVALID, "suggested")
+    assert (await running.refused("RetryFineTuningJob", id="nobody")).code == Code.NOT_FOUND
+
+
+async def test_a_stopped_job_goes_on_from_the_chosen_checkpoint(running: Running) -> None:
+    job_id = await started(running)
+    attempt = await trains(running, job_id, 10, 20, 30)
+    await running.accepted("StopFineTuningJob", id=job_id)
+    await running.accepted("CompleteAttempt", job_id=job_id, attempt=attempt, outcome="stopped", step=30)
+    problem = await running.refused("ResumeFineTuningJob", id=job_id, step=15)
+    assert (problem.code, problem.param) == (Code.NOT_FOUND, "step")
+    assert "10, 20, 30" in str(problem.hint)
+    await running.accepted("ResumeFineTuningJob", id=job_id, step=20)
+    assignment = (await running.claim()).assignment
+    assert assignment is not None
+    assert [point["step"] for point in assignment.checkpoints] == [20, 10]
+    await finishes(running, job_id, assignment.attempt)
+    assert (await job(running, job_id))["state"] == "succeeded"
+    problem = await running.refused("ResumeFineTuningJob", id=job_id)
+    assert problem.code == Code.WRONG_STATE
+    assert "extend" in str(problem.hint)
+
+
+async def test_a_clone_asks_for_the_same_but_for_its_changes(running: Running) -> None:
+    job_id = await started(running, num_epochs=2, learning_rate=1e-4, notes="the first")
+    clone = await running.accepted(
+        "CloneFineTuningJob", id="first", changes={"learning_rate": 5e-5, "notes": None, "batch_size": 2}
+    )
+    made = await job(running, clone)
+    assert made["origin"] == {
+        "kind": "clone", "job_id": job_id, "step": None,
+        "difference": {"batch_size": [None, 2], "learning_rate": [1e-4, 5e-5], "notes": ["the first", None]},
+    }  # fmt: skip
+    assert (made["num_epochs"], made["learning_rate"], made["notes"]) == (2, 5e-5, "")
+    assert made["adapter_name"].startswith("first-")
+    named = await running.accepted("CloneFineTuningJob", id=job_id, adapter_name="second")
+    assert (await job(running, named))["adapter_name"] == "second"
+
+
+async def test_a_clones_fields_are_judged_as_those_of_a_start(running: Running) -> None:
+    job_id = await started(running)
+    problem = await running.refused(
+        "CloneFineTuningJob", id=job_id, changes={"learning_rate": -1, "dataset_id": "nowhere", "batchsize": 2}
+    )
+    assert {each.param for each in problem.details or []} >= {"changes.learning_rate", "changes.batchsize"}
+    problem = await running.refused("CloneFineTuningJob", id=job_id, adapter_name="first")
+    assert problem.code == Code.DUPLICATE_NAME
+    assert (await running.refused("CloneFineTuningJob", id="nobody")).code == Code.NOT_FOUND
+
+
+async def test_a_branch_starts_from_the_weights_of_a_checkpoint(running: Running) -> None:
+    job_id = await started(running, learning_rate=1e-3)
+    await trains(running, job_id, 10, 50, total=100)
+    branch = await running.accepted("BranchFineTuningJob", id=job_id, step=50, changes={"learning_rate": 2e-3})
+    made = await job(running, branch)
+    assert (made["origin"]["kind"], made["origin"]["step"]) == ("branch", 50)
+    weights = made["recipe"]["initial_weights"]
+    assert weights["location"].endswith("step-00000050")
+    assert (weights["job_id"], weights["manifest_sha256"]) == (job_id, HASH)
+    assert weights["learning_rate"] == pytest.approx(1e-3 * 0.5 * (1 + math.cos(math.pi * 47 / 97))), (
+        "the cosine's, 47 of 97 steps after the warm-up"
+    )
+    problem = await running.refused("BranchFineTuningJob", id=job_id, step=40)
+    assert (problem.code, problem.param) == (Code.NOT_FOUND, "step")
+    problem = await running.refused("BranchFineTuningJob", id=job_id, changes={"method": "full"})
+    assert problem.param == "changes.method"
+
+
+async def test_a_finished_job_is_extended_from_its_result(running: Running) -> None:
+    job_id = await started(running, max_steps=100)
+    problem = await running.refused("ExtendFineTuningJob", id=job_id, num_epochs=1)
+    assert problem.code == Code.WRONG_STATE
+    await finishes(running, job_id, await trains(running, job_id, 50))
+    problem = await running.refused("ExtendFineTuningJob", id=job_id)
+    assert (problem.code, problem.param) == (Code.INVALID, "num_epochs")
+    extended = await job(running, await running.accepted("ExtendFineTuningJob", id=job_id, num_epochs=1))
+    weights = extended["recipe"]["initial_weights"]
+    assert weights["location"].endswith("attempt-1/adapter")
+    assert (weights["sha256"], weights["step"]) == (HASH, 100)
+    assert weights["learning_rate"] == pytest.approx(0.0, abs=1e-9), "the old schedule had come to its end"
+    assert extended["recipe"]["training_arguments"]["max_steps"] is None
+
+
+async def test_a_rerun_takes_the_recorded_recipe(running: Running) -> None:
+    job_id = await started(running, learning_rate=1e-3)
+    problem = await running.refused("RerunFineTuningJob", id=job_id)
+    assert problem.code == Code.WRONG_STATE
+    await finishes(running, job_id, await trains(running, job_id, 50))
+    before = await job(running, job_id)
+    made = await job(running, await running.accepted("RerunFineTuningJob", id=job_id))
+    assert made["recipe"]["training_arguments"] == before["recipe"]["training_arguments"]
+    assert made["recipe"]["dataset"] == before["recipe"]["dataset"]
+    assert made["num_cpu"] == 3, "as many threads as it had"
+    assert made["register_adapter"] is False
+    running.write("faq.jsonl", '{"question": "changed", "answer": "x"}\n')
+    problem = await running.refused("RerunFineTuningJob", id=job_id)
+    assert problem.code == Code.CONFLICT
+
+
+async def test_an_adapter_that_took_the_jobs_name_meanwhile_keeps_it(running: Running) -> None:
+    """Of a stopped job somebody added what there was; then the job went on after all."""
+    job_id = await started(running)
+    attempt = await trains(running, job_id, 10)
+    await running.accepted("StopFineTuningJob", id=job_id)
+    await running.accepted("CompleteAttempt", job_id=job_id, attempt=attempt, outcome="stopped", step=10)
+    folder = running.files / "partial"
+    folder.mkdir()
+    for name, content in lora_files("starter").items():
+        (folder / name).write_bytes(content)
+    await running.accepted("AddAdapter", name="first", model_id="starter", path=str(folder), fine_tuning_job_id=job_id)
+    await running.accepted("ResumeFineTuningJob", id=job_id)
+    assignment = (await running.claim()).assignment
+    assert assignment is not None
+    await finishes(running, job_id, assignment.attempt)
+    assert (await job(running, job_id))["state"] == "succeeded"
+    names = [item["name"] for item in (await running.client.query("ListAdapters", {}))["items"]]
+    assert names == ["first", f"first-{job_id.replace('-', '')[-8:]}"]
