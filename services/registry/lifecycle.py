@@ -79,7 +79,7 @@ def retry(known: Known, _facts: None, command: RetryFineTuningJob) -> Decision:
         return refused(
             Code.INVALID, f"the end of {job.name} suggests no change", param="suggested", hint="retry it as it was"
         )
-    foreign = sorted(set(job.suggestion) - set(SHORTCUTS) - {"num_memory", "num_cpu"})
+    foreign = sorted(set(job.suggestion) - set(SHORTCUTS) - {"num_memory", "num_cpu", "training_arguments"})
     if foreign:
         settings = " ".join(f"--set {name}={job.suggestion[name]}" for name in job.suggestion)
         return refused(
@@ -128,7 +128,11 @@ def changed(recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[
     arguments, top = dict(recipe["training_arguments"]), dict(recipe)
     sources, changes = dict(recipe.get("sources") or {}), {}
     for name, value in wanted.items():
-        if name in SHORTCUTS:
+        if name == "training_arguments":
+            for key, given in value.items():
+                changes[key] = [arguments.get(key), given]
+                arguments[key], sources[key] = given, "command"
+        elif name in SHORTCUTS:
             key = SHORTCUTS[name]
             changes[name] = [arguments.get(key), value]
             arguments[key], sources[key] = value, "command"

@@ -207,7 +207,7 @@ def dependencies(
 def consequences(known: Known, events: Sequence[NewEvent]) -> list[NewEvent]:
     """What the ends among these events mean for the jobs that depend on those that ended: for the same transaction.
 
-    A success may free them; any other end holds them, with that cause.
+    A success may free them, also those that an earlier end of the same job had held; any other end holds them.
     """
     follow: list[NewEvent] = []
     left: dict[str, tuple[str, ...]] = {}
@@ -221,7 +221,8 @@ def consequences(known: Known, events: Sequence[NewEvent]) -> list[NewEvent]:
                 left[job.id] = remaining = tuple(other for other in waiting_for if other != event.entity_id)
                 met = DependencyMet(dependency_id=event.entity_id, waiting_for=list(remaining))
                 follow.append(happened(job.kind, job.id, met))
-                if not remaining and job.state == State.QUEUED:
+                held_by_an_end = job.state == State.HELD and job.held == "dependency_failed"
+                if not remaining and (job.state == State.QUEUED or held_by_an_end):
                     follow.append(_queued(job, "dependencies_met"))
             elif job.state == State.QUEUED:
                 ended = known.jobs.get(event.entity_id)

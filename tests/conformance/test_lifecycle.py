@@ -217,3 +217,29 @@ async def test_an_adapter_that_took_the_jobs_name_meanwhile_keeps_it(running: Ru
     assert (await job(running, job_id))["state"] == "succeeded"
     names = [item["name"] for item in (await running.client.query("ListAdapters", {}))["items"]]
     assert names == ["first", f"first-{job_id.replace('-', '')[-8:]}"]
+
+
+async def test_who_waits_for_a_job_is_freed_when_it_succeeds_after_all(running: Running) -> None:
+    job_id = await started(running)
+    waits = await running.accepted(
+        "StartFineTuningJob", base_model_id="starter", dataset_id="faq", adapter_name="next", depends_on=[job_id]
+    )
+    await fails(running, job_id, await trains(running, job_id, 10))
+    held = await job(running, waits)
+    assert (held["state"], held["cause"]) == ("held", "dependency_failed")
+    await running.accepted("RetryFineTuningJob", id=job_id)
+    assignment = (await running.claim()).assignment
+    assert assignment is not None
+    await finishes(running, job_id, assignment.attempt)
+    freed = await job(running, waits)
+    assert (freed["state"], freed["cause"]) == ("queued", "dependencies_met")
+
+
+async def test_a_suggested_training_argument_is_merged(running: Running) -> None:
+    job_id = await started(running)
+    attempt = await trains(running, job_id, 10)
+    await fails(running, job_id, attempt, suggestion={"training_arguments": {"optim": "sgd"}})
+    await running.accepted("RetryFineTuningJob", id=job_id, suggested=True)
+    again = await job(running, job_id)
+    assert again["training_arguments"]["optim"] == "sgd"
+    assert again["changes"] == {"optim": ["adamw_torch", "sgd"]}

@@ -21,6 +21,11 @@ def happened(kind: str, data: Data) -> str:
     return words(data) if words else ""
 
 
+def _changed(data: Data) -> str:
+    changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in data["changes"].items())
+    return f"Its settings are changed: {changes}." + ("" if data["resume"] else " It begins anew.")
+
+
 def _started(data: Data) -> str:
     resumed = data.get("resume_from")
     where = f", from the checkpoint of step {resumed['step']}" if resumed and resumed.get("step") else ""
@@ -58,6 +63,7 @@ def _cause(data: Data) -> str:
 
 _WORDS: dict[str, Callable[[Data], str]] = {
     "FineTuningJobAdded": lambda data: f"Asked for; the adapter will be called {data['adapter_name']}.",
+    "FineTuningJobChanged": _changed,
     "EvaluationJobAdded": lambda data: "Asked for.",
     "JobQueued": lambda data: _WHY_QUEUED.get(data["cause"], f"Waits: {_cause(data)}."),
     "AttemptStarted": _started,

@@ -25,6 +25,11 @@ def test_beside_the_pages_one_starts_after_the_other() -> None:
 
 def test_no_workers_are_started_where_none_are_wanted() -> None:
     plans = plan.services(load_settings({}, trainers=0, evaluators=0), ui=False)
+    assert [each.name for each in plans] == ["registry", "relay", "projector", "tracking"]
+
+
+def test_nothing_is_mirrored_where_that_is_off() -> None:
+    plans = plan.services(load_settings({}, trainers=0, evaluators=0, tracking="off"), ui=False)
     assert [each.name for each in plans] == ["registry", "relay", "projector"]
 
 

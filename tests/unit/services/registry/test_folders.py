@@ -122,7 +122,8 @@ def test_pickle_weights_are_refused_with_a_way_out(model: Path) -> None:
 
 def test_code_that_comes_with_a_model_is_refused(model: Path) -> None:
     edit(model / "config.json", model_type="mystery", auto_map={"AutoModel": "evil.Model"})
-    assert refusal(lambda: look(model)).code == "not_supported"
+    problem = refusal(lambda: look(model))
+    assert (problem.code, problem.param) == ("not_permitted", "path")
 
 
 @pytest.mark.parametrize(

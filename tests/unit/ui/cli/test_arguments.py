@@ -9,7 +9,7 @@ from tunebus.contracts.commands import StartFineTuningJob
 
 from tests.unit.ui.cli.conftest import FakeBus, Run
 
-DATASET = {"id": "d", "rows": 2, "features": ["q", "a"], "warnings": []}
+DATASET = {"id": "d", "name": "faq", "rows": 2, "features": ["q", "a"], "warnings": []}
 
 
 def only(bus: FakeBus) -> tuple[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from tests.unit.ui.cli.conftest import FakeBus, Run
 @pytest.mark.parametrize("code", list(Code))
 def test_a_refusal_ends_with_the_exit_code_of_its_code(run: Run, bus: FakeBus, code: Code) -> None:
     bus.refusal = Problem(code=code, message="no", param="name", hint="try another")
-    ended = run("model", "add", "/m", "--name", "m")
+    ended = run("model", "rename", "m", "n")
     assert ended.code == EXIT_CODES[code]
     assert ended.out == ""
     assert "name: no" in ended.err
