@@ -82,7 +82,7 @@ def test_a_second_life_adds_nothing(make_studio: MakeStudio) -> None:
     eventually(loaded, "the defaults are loaded", 60)
     with studio.client() as client:
         before = client.list_events(limit=100).items
-    assert {event["type"] for event in before} == {"ModelAdded", "DatasetAdded", "PromptAdded"}
+    assert {event["type"] for event in before} == {"ModelAdded", "DatasetAdded", "PromptAdded", "ConfigAdded"}
     studio.stop()
     studio.start()
     eventually(loaded, "the defaults are loaded", 60)
