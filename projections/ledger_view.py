@@ -82,7 +82,7 @@ def position_of(connection: Connection, moment: int | str | None) -> int:
 
 
 def read_events(connection: Connection, upcast: Upcast, position: int, limit: int) -> Sequence[RecordedEvent]:
-    """Up to `limit` events after a position, in order, with what rows are made of: all but who asked, and why.
+    """Up to `limit` events after a position, in order, with what rows are made of: all but the commands they came of.
 
     All their JSON is parsed at once, which makes it fast.
     """
@@ -90,16 +90,15 @@ def read_events(connection: Connection, upcast: Upcast, position: int, limit: in
     documents = pydantic_core.from_json(f"[{','.join([row[0] for row in rows])}]")
     found = []
     for row, document in zip(rows, documents, strict=True):
-        _, at, event_id, stream, version, type, written_as, recorded_at = row
+        _, at, event_id, stream, version, type, written_as, recorded_at, actor = row
         aggregate, _, entity_id = stream.partition("/")
         schema_version, data = upcast(type, written_as, document)
-        found.append(
-            RecordedEvent(at, event_id, aggregate, entity_id, version, type, schema_version, data, recorded_at)
-        )
+        entity = (at, event_id, aggregate, entity_id, version)
+        found.append(RecordedEvent(*entity, type, schema_version, data, recorded_at, actor=actor))
     return found
 
 
-_COLUMNS = "position, event_id, stream_id, version, type, schema_version, recorded_at"
+_COLUMNS = "position, event_id, stream_id, version, type, schema_version, recorded_at, actor"
 _SELECT = {
     "sqlite": f"SELECT data, {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?",
     "postgresql": f"SELECT data::text, {_COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s",

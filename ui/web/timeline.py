@@ -23,7 +23,7 @@ def happened(kind: str, data: Data) -> str:
 
 def _changed(data: Data) -> str:
     changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in data["changes"].items())
-    return f"Its settings are changed: {changes}." + ("" if data["resume"] else " It begins anew.")
+    return f"Its settings are changed: {changes}." + (" It begins anew." if data.get("restart") else "")
 
 
 def _started(data: Data) -> str:
