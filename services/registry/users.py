@@ -7,7 +7,7 @@ an ended job used it keeps by id, and its events tell the rest.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, or_, select
@@ -19,7 +19,7 @@ from tunebus.services.platform.decisions import Rejected
 from tunebus.services.registry import known
 from tunebus.services.registry.decision import refused
 from tunebus.services.registry.jobs import ENDED, Job
-from tunebus.services.registry.known import Adapter, Config, Dataset, Known, Model, Prompt
+from tunebus.services.registry.known import Adapter, Config, Dataset, Known, Model, Prompt, Shelf
 from tunebus.services.registry.wanted import Wanted
 
 NAMED = 10  # users that a refusal names
@@ -130,14 +130,9 @@ def _asked_for(asked: object, config: Config) -> bool:
     return isinstance(asked, dict) and any(asked.get(name) in (config.id, config.sha256) for name in _SETTINGS)
 
 
-def _ids(shelf: Iterable[Dataset | Model | Adapter | Prompt | Config], wanted: Wanted, aggregate: str) -> list[str]:
-    """The ids of what is to leave, of those that are there."""
-    references = {reference.strip() for reference in wanted.leaving.get(aggregate, ())}
-    return [
-        found.id
-        for found in shelf
-        if references & {found.id, found.name.strip(), *([found.sha256] if isinstance(found, Config) else [])}
-    ]
+def _ids(shelf: Shelf[Any], wanted: Wanted, aggregate: str) -> list[str]:
+    """What may leave: all of the kind that the batch speaks of, since one may get the name of another on the way."""
+    return shelf.ids() if wanted.leaving.get(aggregate) else []
 
 
 def folder_of(job_id: str) -> str:
