@@ -227,7 +227,12 @@ def approve_code(
     show_added(call, outcome, f"the code of {huggingface_name} at {revision[:12]} may run")
 
 
-@command(models, "approvals", fields=options(queries.ListRemoteCodeApprovals))
+@command(
+    models,
+    "approvals",
+    fields=options(queries.ListRemoteCodeApprovals),
+    epilog="Example: tunebus model approvals --huggingface-name owner/name",
+)
 def list_approvals(call: Call, **fields: Any) -> None:
     """List the commits of Hub models whose own code may run."""
     page = call.ask("ListRemoteCodeApprovals", **given(fields))
@@ -306,7 +311,12 @@ def add_config(
     show_added(call, outcome, f"{fields['type']} config is kept")
 
 
-@command(adapters, "add", fields=options(commands.AddAdapter, skip=("path", "type")))
+@command(
+    adapters,
+    "add",
+    fields=options(commands.AddAdapter, skip=("path", "type")),
+    epilog="Example: tunebus adapter add ~/adapters/mine --name mine --model starter",
+)
 def add_adapter(
     call: Call,
     path: Annotated[str | None, typer.Argument(metavar="PATH", help="the adapter's folder", show_default=False)] = None,

@@ -103,14 +103,24 @@ def start(
         call.terminal.note(f"[green]queued[/]; follow it: tunebus eval watch {parent}")
 
 
-@command(evaluate, "list", fields=options(queries.ListEvaluationJobs))
+@command(
+    evaluate,
+    "list",
+    fields=options(queries.ListEvaluationJobs),
+    epilog="Example: tunebus eval list --state succeeded",
+)
 def list_jobs(call: Call, **fields: Any) -> None:
     """List evaluations in the order added."""
     page = call.ask("ListEvaluationJobs", **given(fields))
     show_page(call, with_times(page), LIST_COLUMNS, "there are no evaluations yet; see `tunebus eval start --help`")
 
 
-@command(evaluate, "show", fields=options(queries.GetEvaluationJob, skip=("id",)))
+@command(
+    evaluate,
+    "show",
+    fields=options(queries.GetEvaluationJob, skip=("id",)),
+    epilog="Example: tunebus eval show PARENT --samples 5",
+)
 def show(
     call: Call,
     id: Identity,
@@ -128,13 +138,13 @@ def show(
     call.terminal.data(document, None if call.machine else _side_by_side(jobs, answers, all_of_them=True))
 
 
-@command(evaluate, "watch")
+@command(evaluate, "watch", epilog="Example: tunebus eval watch PARENT")
 def watch_jobs(call: Call, id: Identity) -> None:
     """Follow the evaluations of one parent until all have ended. Ctrl-C only stops looking."""
     watch_to_the_end(call, id)
 
 
-@command(evaluate, "stop")
+@command(evaluate, "stop", epilog="Example: tunebus eval stop PARENT")
 def stop(call: Call, id: Identity) -> None:
     """Stop one evaluation, or all of a parent that have not ended."""
     stopped = []
@@ -163,7 +173,7 @@ def remove(
         remove_job(call, "EvaluationJob", "evaluation_job", job_id, delete_files)
 
 
-@command(evaluate, "logs")
+@command(evaluate, "logs", epilog="Example: tunebus eval logs ID --follow")
 def logs(
     call: Call,
     id: Identity,

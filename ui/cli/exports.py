@@ -78,9 +78,7 @@ def list_jobs(call: Call, **fields: Any) -> None:
     show_page(call, shown, LIST_COLUMNS, "there are no exports yet; see `tunebus export start --help`")
 
 
-@command(
-    exports, "show", fields=options(queries.GetExportJob, skip=("id",)), epilog="Example: tunebus export show ID"
-)
+@command(exports, "show", fields=options(queries.GetExportJob, skip=("id",)), epilog="Example: tunebus export show ID")
 def show(call: Call, id: Identity, **fields: Any) -> None:
     """Show an export: where it went, what was checked, and why it failed if it did."""
     job = call.ask("GetExportJob", id=id, **given(fields))

@@ -7,14 +7,29 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from tunebus.contracts import queries
 from tunebus.ui.cli.app import LAUNCHER
 from tunebus.ui.cli.call import Call, command
+from tunebus.ui.cli.entities import show_page
+from tunebus.ui.cli.options import given, options
 
 worker = typer.Typer(no_args_is_help=True, help="Run a worker for a studio that is up here or elsewhere.")
 topology = typer.Typer(no_args_is_help=True, help="The bus's streams and consumers.")
+
+
+_WORKER_COLUMNS = {
+    "worker": "worker_id",
+    "does": "kind",
+    "host": "host",
+    "cores": "capabilities.cpus",
+    "GiB": "capabilities.memory_gb",
+    "GPUs": "capabilities.gpus",
+    "of it busy": "load.cpu_percent",
+    "last seen": "last_seen",
+}
 
 
 def become(call: Call, module: str, *arguments: str) -> None:
@@ -53,25 +68,32 @@ def demo(
     become(call, "tunebus.services.launcher.demo", *arguments)
 
 
-@command(worker, "trainer")
+@command(worker, "list", fields=options(queries.ListWorkers), epilog="Example: tunebus worker list")
+def list_workers(call: Call, **fields: Any) -> None:
+    """List the workers that the studio has heard of, with what their machines offer."""
+    page = call.ask("ListWorkers", **given(fields))
+    show_page(call, page, _WORKER_COLUMNS, "no worker was ever here")
+
+
+@command(worker, "trainer", epilog="Example: tunebus worker trainer --home studio")
 def trainer(call: Call) -> None:
     """Run a trainer."""
     become(call, "tunebus.services.trainer")
 
 
-@command(worker, "evaluator")
+@command(worker, "evaluator", epilog="Example: tunebus worker evaluator --home studio")
 def evaluator(call: Call) -> None:
     """Run an evaluator."""
     become(call, "tunebus.services.evaluator")
 
 
-@command(topology, "apply")
+@command(topology, "apply", epilog="Example: tunebus topology apply")
 def topology_apply(call: Call) -> None:
     """Make the streams and consumers as they should be."""
     become(call, "tunebus.services.platform.topology", "apply")
 
 
-@command(topology, "verify")
+@command(topology, "verify", epilog="Example: tunebus topology verify --json")
 def topology_verify(call: Call) -> None:
     """Say where the streams and consumers are not as they should be."""
     become(call, "tunebus.services.platform.topology", "verify")

@@ -63,10 +63,10 @@ def root(
 
 _STUDIO, _WORK, _PARTS, _DEEP = "Studio", "Jobs", "What jobs are made of", "Inside"
 
-command(app, "up", rich_help_panel=_STUDIO)(processes.up)
-command(app, "demo", rich_help_panel=_STUDIO)(processes.demo)
-command(app, "status", rich_help_panel=_STUDIO)(condition.status)
-command(app, "doctor", rich_help_panel=_STUDIO)(condition.doctor)
+command(app, "up", rich_help_panel=_STUDIO, epilog="Example: tunebus up --ui-port 0")(processes.up)
+command(app, "demo", rich_help_panel=_STUDIO, epilog="Example: tunebus demo --ui --keep")(processes.demo)
+command(app, "status", rich_help_panel=_STUDIO, epilog="Example: tunebus status --json")(condition.status)
+command(app, "doctor", rich_help_panel=_STUDIO, epilog="Example: tunebus doctor --json")(condition.doctor)
 evaluation.add_try(app, _WORK)
 for name, group, panel in (
     ("queue", queue.queue, _WORK),

@@ -30,7 +30,12 @@ _EVENT_COLUMNS = {
 }
 
 
-@command(events, "list", fields=options(queries.ListEvents))
+@command(
+    events,
+    "list",
+    fields=options(queries.ListEvents),
+    epilog="Example: tunebus events list --aggregate dataset --limit 20",
+)
 def list_events(call: Call, **fields: Any) -> None:
     """List events in the order of their positions."""
     page = call.ask("ListEvents", **given(fields))
@@ -41,7 +46,12 @@ def list_events(call: Call, **fields: Any) -> None:
     show_page(call, page, _EVENT_COLUMNS, "nothing has happened yet")
 
 
-@command(events, "tail", fields=options(queries.ListEvents, skip=("limit", "after", "as_of", "from_position", "type")))
+@command(
+    events,
+    "tail",
+    fields=options(queries.ListEvents, skip=("limit", "after", "as_of", "from_position", "type")),
+    epilog="Example: tunebus events tail --from 1 --aggregate fine_tuning_job",
+)
 def tail(
     call: Call,
     start: Annotated[
@@ -72,6 +82,16 @@ def diff(call: Call, **fields: Any) -> None:
         call.terminal.note(f"there is more: --after {page['next']}")
 
 
+@command(events, "outcome", epilog="Example: tunebus events outcome 0197a3f2-7c00-7000-8000-00000000c001")
+def outcome(
+    call: Call,
+    command_id: Annotated[str, typer.Argument(metavar="ID", help="the command's id", show_default=False)],
+) -> None:
+    """Say what became of a command that was not confirmed when it was sent: accepted, or why it was rejected."""
+    found = call.ask("GetCommandOutcome", command_id=command_id)
+    call.terminal.data(found, record(found))
+
+
 def _change(item: Mapping[str, Any]) -> Table:
     """One entity: what happened to it, and each field before and after."""
     happened = ", ".join(f"{type} x{count}" if count > 1 else type for type, count in item["events"].items())
@@ -89,7 +109,12 @@ def _change(item: Mapping[str, Any]) -> Table:
     return made
 
 
-@command(dead_letters, "list", fields=options(queries.ListDeadLetters))
+@command(
+    dead_letters,
+    "list",
+    fields=options(queries.ListDeadLetters),
+    epilog="Example: tunebus deadletter list --limit 20",
+)
 def list_dead_letters(call: Call, **fields: Any) -> None:
     """List messages that nobody could handle."""
     page = call.ask("ListDeadLetters", **given(fields))
@@ -108,14 +133,14 @@ def list_dead_letters(call: Call, **fields: Any) -> None:
     show_page(call, page, columns, "there are no dead letters")
 
 
-@command(dead_letters, "show")
+@command(dead_letters, "show", epilog="Example: tunebus deadletter show 3")
 def show_dead_letter(call: Call, id: _Number) -> None:
     """Show one message with its headers, its bytes and why it ended here."""
     letter: Mapping[str, Any] = call.ask("GetDeadLetter", id=id)
     call.terminal.data(letter, record(letter))
 
 
-@command(dead_letters, "resend")
+@command(dead_letters, "resend", epilog="Example: tunebus deadletter resend 3")
 def resend(call: Call, id: _Number) -> None:
     """Put one message on the bus again, as it was; its reason should be gone by now."""
     reply = call.call(RESEND_DEAD_LETTER, id=id)

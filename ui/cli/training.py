@@ -40,6 +40,7 @@ _WATCH = Annotated[bool, typer.Option("--watch", help="follow it until it ends",
     train,
     "start",
     fields=options(commands.StartFineTuningJob, values={"dataset_fraction": "share of the rows to use"}),
+    epilog="Example: tunebus train start --model starter --dataset faq --num-epochs 3 --watch",
 )
 def start(call: Call, watch: _WATCH = False, **fields: Any) -> None:
     """Queue a fine-tuning. A model and a dataset are enough; everything else has a sensible default."""
@@ -65,7 +66,12 @@ def estimate(call: Call, **fields: Any) -> None:
     call.terminal.data(found, None if call.machine else estimates.rendered(found))
 
 
-@command(train, "list", fields=options(queries.ListFineTuningJobs))
+@command(
+    train,
+    "list",
+    fields=options(queries.ListFineTuningJobs),
+    epilog="Example: tunebus train list --state running",
+)
 def list_jobs(call: Call, **fields: Any) -> None:
     """List jobs in the order added."""
     page = call.ask("ListFineTuningJobs", **given(fields))
@@ -75,20 +81,30 @@ def list_jobs(call: Call, **fields: Any) -> None:
             call.terminal.note(f"{escape(job['adapter_name'])} waits: {escape(str(job['waiting_reason']))}")
 
 
-@command(train, "show", fields=options(queries.GetFineTuningJob, skip=("id",)))
+@command(
+    train,
+    "show",
+    fields=options(queries.GetFineTuningJob, skip=("id",)),
+    epilog="Example: tunebus train show my-adapter",
+)
 def show(call: Call, id: Identity, **fields: Any) -> None:
     """Show a job: its state and why, what was asked, what it resolved to, its checkpoints and its adapter."""
     job = call.ask("GetFineTuningJob", id=id, **given(fields))
     call.terminal.data(job, None if call.machine else _job(job))
 
 
-@command(train, "watch")
+@command(train, "watch", epilog="Example: tunebus train watch my-adapter")
 def watch_job(call: Call, id: Identity) -> None:
     """Follow a job until it ends. Ctrl-C only stops looking; the exit code is 0 when the job has succeeded."""
     watch_to_the_end(call, str(call.ask("GetFineTuningJob", id=id)["id"]))
 
 
-@command(train, "stop", fields=options(commands.StopFineTuningJob, skip=("id", "force")))
+@command(
+    train,
+    "stop",
+    fields=options(commands.StopFineTuningJob, skip=("id", "force")),
+    epilog="Example: tunebus train stop my-adapter",
+)
 def stop(
     call: Call,
     id: Identity,
@@ -130,7 +146,26 @@ def samples(call: Call, id: Identity, **fields: Any) -> None:
     call.terminal.data(found, None if call.machine else _samples(found))
 
 
-@command(train, "logs")
+@command(
+    train,
+    "metrics",
+    fields=options(
+        queries.GetMetrics,
+        skip=("job_id",),
+        values={"names": "only this curve, for example loss; may be repeated", "since_step": "only later steps"},
+    ),
+    epilog="Example: tunebus train metrics my-adapter --name loss --name eval_loss",
+)
+def metrics(call: Call, id: Identity, **fields: Any) -> None:
+    """Print what a job measured, step by step."""
+    found = call.ask("GetMetrics", job_id=id, **given(fields))
+    if call.machine or not found["series"]:
+        call.terminal.data(found, None if call.machine else Text("nothing was measured yet"))
+        return
+    call.terminal.data(found, _curves(found["series"]))
+
+
+@command(train, "logs", epilog="Example: tunebus train logs my-adapter --follow")
 def logs(
     call: Call,
     id: Identity,
@@ -251,6 +286,14 @@ def _origin(origin: Mapping[str, Any] | None) -> str | None:
     where = f", step {origin['step']}" if origin.get("step") is not None else ""
     changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in (origin.get("difference") or {}).items())
     return f"{origin['kind']} of {origin['job_id']}{where}" + (f": {changes}" if changes else "")
+
+
+def _curves(series: Mapping[str, Any]) -> Table:
+    """A line a step, a column a name."""
+    measured = {name: dict(zip(one["steps"], one["values"], strict=True)) for name, one in series.items()}
+    steps = sorted({step for values in measured.values() for step in values})
+    rows = [{"step": step, **{name: values.get(step) for name, values in measured.items()}} for step in steps]
+    return table(rows, {"step": "step", **{name: name for name in measured}})
 
 
 def _samples(found: Mapping[str, Any]) -> Group:
