@@ -34,6 +34,7 @@ from tunebus.services.registry.intake import receive
 from tunebus.services.registry.preparation import Preparation
 
 BATCH = 64
+SHARE = BATCH // 2  # or half of what waits, if that is more, is decided at once
 MOST_READY = 4 * BATCH  # decided next; more are left with the server
 MOST_PREPARING = 256
 KEEP_ALIVE_SECONDS = 8.0  # well inside the consumer's ack_wait of 30 s
@@ -187,7 +188,10 @@ class CommandLoop:
             while not self._ready:
                 self._wake.clear()
                 await self._wake.wait()
-            batch = [self._ready.popleft() for _ in range(min(BATCH, len(self._ready)))]
+            # While the other half is decided, those who have their outcomes send on; else senders and registry would
+            # take turns, for the server stores all that comes at once before it hands any of it out.
+            waiting = len(self._ready)
+            batch = [self._ready.popleft() for _ in range(min(BATCH, waiting, max(SHARE, waiting // 2)))]
             self._room.set()
             deciding = loop.run_in_executor(self._writer, self._execute, batch)
             try:
