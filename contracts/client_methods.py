@@ -789,6 +789,7 @@ class AsyncMethods(Protocol):
         cause: Literal[
             "bad_configuration",
             "bad_data",
+            "bad_checkpoint",
             "out_of_memory",
             "nan_loss",
             "disk_full",
@@ -2269,6 +2270,7 @@ class Methods(Protocol):
         cause: Literal[
             "bad_configuration",
             "bad_data",
+            "bad_checkpoint",
             "out_of_memory",
             "nan_loss",
             "disk_full",

@@ -62,6 +62,7 @@ class CompleteAttempt(_AttemptReport):
 FailureCause = Literal[
     "bad_configuration",
     "bad_data",
+    "bad_checkpoint",
     "out_of_memory",
     "nan_loss",
     "disk_full",

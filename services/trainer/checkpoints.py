@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunebus.services.platform.child.failures import ChildFailure
 from tunebus.services.platform.child.files import listing, sync_folder, sync_tree, write_document
 
 MANIFEST = "manifest.json"
@@ -26,8 +27,11 @@ DRAFT = ".tmp-"
 logger = logging.getLogger(__name__)
 
 
-class BrokenCheckpoint(Exception):
+class BrokenCheckpoint(ChildFailure):
     """A checkpoint that is not what its manifest says, with the first difference."""
+
+    def __init__(self, difference: str) -> None:
+        super().__init__("bad_checkpoint", difference, "the job goes on from its newest checkpoint that is whole")
 
 
 @dataclass(frozen=True)

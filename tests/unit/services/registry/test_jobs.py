@@ -130,6 +130,14 @@ def test_crashes_use_up_the_retries(studio: Any, fields: dict[str, Any]) -> None
     assert studio.state(job) == "failed"
 
 
+def test_a_broken_checkpoint_is_passed_over_and_uses_up_no_retry(studio: Any) -> None:
+    job = studio.job()
+    for _ in range(3):
+        decision = studio.accept(failure(job, studio.start(job), "bad_checkpoint"))
+        assert studio.types(decision) == ["AttemptFailed", "JobQueued"]
+        assert decision.events[1].data["cause"] == "attempt_lost"
+
+
 @pytest.mark.parametrize("cause", ["bad_configuration", "bad_data", "nan_loss", "out_of_memory", "disk_full"])
 def test_what_would_happen_again_fails_at_once(studio: Any, cause: str) -> None:
     job = studio.job()
