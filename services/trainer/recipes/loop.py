@@ -21,6 +21,7 @@ from tunebus.services.trainer import checkpoints
 from tunebus.services.trainer.recipes import evaluations
 from tunebus.services.trainer.recipes.loss import frozen_head_loss
 from tunebus.services.trainer.recipes.order import Order
+from tunebus.services.trainer.recipes.padding import Padding
 from tunebus.services.trainer.recipes.reporting import Reporter, nan_loss
 from tunebus.services.trainer.recipes.samples import Samples
 
@@ -28,7 +29,9 @@ _ONE_FILE = "100TB"
 
 
 class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types that mypy follows here
-    """Trains on rows that are encoded already. `attempt` and `reporter` may be left out to run it bare."""
+    """Trains on rows that are encoded already, of at most `longest` tokens. `attempt` and `reporter` may be left out to
+    run it bare.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         attempt: Attempt | None = None,
         reporter: Reporter | None = None,
         samples: Samples | None = None,
+        longest: int,
         save_last: int = 2,
         first_rate: float | None = None,
         **options: Any,
@@ -50,6 +54,8 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         self._samples = samples
         self._save_last = save_last
         super().__init__(callbacks=[reporter] if reporter is not None else None, **options)
+        if self.args.device.type == "cpu":
+            self.data_collator: Any = Padding(self.data_collator, self.processing_class.pad_token_id, longest)
         self._base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         self._picks_positions = "logits_to_keep" in inspect.signature(self._base.forward).parameters
         self._fused: bool | None = None

@@ -261,6 +261,7 @@ def build(
             attempt=attempt,
             reporter=reporter,
             samples=samples,
+            longest=settled.max_length,
             save_last=arguments.save_total_limit,
             first_rate=recipe.initial_weights.learning_rate if recipe.initial_weights else None,
             model=model,
@@ -298,10 +299,7 @@ def _resume(attempt: Attempt) -> tuple[Path | None, int]:
     if attempt.job.resume_from is None:
         return None, 0
     folder = Path(attempt.job.resume_from)
-    try:
-        manifest = checkpoints.read(folder, attempt.job.resume_manifest_sha256)
-    except checkpoints.BrokenCheckpoint as error:
-        raise ChildFailure("crashed", f"cannot resume: {error}", "the job is tried from an older checkpoint") from None
+    manifest = checkpoints.read(folder, attempt.job.resume_manifest_sha256)
     attempt.say(f"resuming after step {manifest.step}")
     return folder, manifest.step
 

@@ -223,7 +223,10 @@ def test_a_checkpoint_that_is_not_whole_is_not_resumed(
     recorded = hashlib.sha256((original / "manifest.json").read_bytes()).hexdigest()
     child = start_child(job["recipe"], resume_from=str(copy), resume_manifest_sha256=recorded)
     assert child.wait() == 1, child.output()
-    assert "optimizer.pt of step-00000010 is not as it was written" in child.result()["message"]
+    result = child.result()
+    assert result["cause"] == "bad_checkpoint"
+    assert result["message"] == "optimizer.pt of step-00000010 is not as it was written"
+    assert (result["detail"], bool(result["hint"])) == ("", True)
 
 
 class TestLifeline:
