@@ -2,7 +2,8 @@
 
     nice python -m tunebus.services.trainer.starter.pretrain --out pack
 
-About 25 minutes on two idle cores with AVX512-BF16. The question set's own task is never in the pretraining text.
+About 25 minutes on two idle cores with AVX512-BF16. It needs torch 2.9 or newer; what uses the pack does not.
+The question set's own task is never in the pretraining text.
 """
 
 import argparse
@@ -198,6 +199,8 @@ def main() -> None:
         help="matrix products in bf16; without AVX512-BF16 or AMX the other way is quicker",
     )
     options = parser.parse_args()
+    if not hasattr(torch.optim, "Muon"):
+        parser.error(f"torch 2.9 or newer is needed, for its optimizer Muon; this is torch {torch.__version__}")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
 
