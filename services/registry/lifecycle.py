@@ -19,12 +19,18 @@ from tunebus.contracts.commands import (
     StartFineTuningJob,
 )
 from tunebus.contracts.errors import Code, Problem
-from tunebus.contracts.events import FineTuningJobAdded, FineTuningJobChanged, JobQueued, Origin
+from tunebus.contracts.events import (
+    FineTuningJobAdded,
+    FineTuningJobChanged,
+    JobDependenciesSet,
+    JobQueued,
+    Origin,
+)
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.recipes import Checkpoint, FineTuningRecipe, InitialWeights, TrainingArguments
 from tunebus.contracts.subjects import FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent
-from tunebus.services.registry import fine_tuning_job, jobs, schedule
+from tunebus.services.registry import fine_tuning_job, jobs, queue, schedule
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
 from tunebus.services.registry.fine_tuning_job import SHORTCUTS, Asked
 from tunebus.services.registry.jobs import Job, State
@@ -53,6 +59,7 @@ def refer_again(
     wanted: Wanted, _facts: object, command: RetryFineTuningJob | ResumeFineTuningJob | RerunFineTuningJob
 ) -> None:
     wanted.jobs.add(command.id)
+    wanted.with_dependencies = True
     if isinstance(command, RerunFineTuningJob):
         wanted.with_adapters_jobs = True
         if command.adapter_name:
@@ -74,7 +81,7 @@ def retry(known: Known, _facts: None, command: RetryFineTuningJob) -> Decision:
     if not isinstance(job, Job):
         return job
     if not command.suggested:
-        return Accepted([_queued(job, "retried")], id=job.id)
+        return _again(known, job, _queued(job, "retried"))
     if not job.suggestion:
         return refused(
             Code.INVALID, f"the end of {job.name} suggests no change", param="suggested", hint="retry it as it was"
@@ -91,7 +98,7 @@ def retry(known: Known, _facts: None, command: RetryFineTuningJob) -> Decision:
     recipe, changes = changed(job.recipe, job.suggestion)
     restart = not keeps_steps(job.recipe, recipe, changes)
     event = FineTuningJobChanged(recipe=recipe, changes=changes, restart=restart)
-    return Accepted([happened(job.kind, job.id, event), _queued(job, "retried")], id=job.id)
+    return _again(known, job, happened(job.kind, job.id, event), _queued(job, "retried"))
 
 
 def resume(known: Known, _facts: None, command: ResumeFineTuningJob) -> Decision:
@@ -100,7 +107,7 @@ def resume(known: Known, _facts: None, command: ResumeFineTuningJob) -> Decision
         return job
     if command.step is not None and command.step not in {point.step for point in job.checkpoints}:
         return refused_all([_no_checkpoint(job, command.step)])
-    return Accepted([_queued(job, "resumed", command.step)], id=job.id)
+    return _again(known, job, _queued(job, "resumed", command.step))
 
 
 def _found(known: Known, reference: str) -> Job | Decision:
@@ -117,6 +124,18 @@ def _found(known: Known, reference: str) -> Job | Decision:
     if job.state in AGAIN:
         return job
     return refused(Code.WRONG_STATE, f"{job.name} is {job.state}", param="id", hint=hint)
+
+
+def _again(known: Known, job: Job, *events: NewEvent) -> Decision:
+    """These events, unless it would wait for what never comes: nobody told it how those ended that it waited for."""
+    problems: list[Problem] = []
+    found = queue.dependencies(known, job.waiting_for, problems, param="id")
+    if problems:
+        return refused_all(problems)
+    if tuple(found.waiting_for) == job.waiting_for:
+        return Accepted(events, id=job.id)
+    anew = JobDependenciesSet(depends_on=list(job.depends_on), waiting_for=found.waiting_for, added=[], removed=[])
+    return Accepted([happened(job.kind, job.id, anew), *events], id=job.id)
 
 
 def _queued(job: Job, cause: str, step: int | None = None) -> NewEvent:
