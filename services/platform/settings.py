@@ -44,7 +44,8 @@ class Settings(BaseSettings):
         default=None, description="where jobs are mirrored to, or off; default: to all that is installed"
     )
     export_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
-        default=(), description=f"folders that exports may be written to, separated by {os.pathsep!r}; default: the home"
+        default=(),
+        description=f"folders that exports may be written to, separated by {os.pathsep!r}; default: the home",
     )
     mlflow_tracking_uri: str | None = Field(default=None, description="default: a store in the home")
     ui_host: str = "127.0.0.1"

@@ -34,7 +34,9 @@ def load_tokenizer(source: ModelSource) -> Any:
 
     _check_folder(source)
     try:
-        return AutoTokenizer.from_pretrained(source.location, local_files_only=True, trust_remote_code=source.remote_code)
+        return AutoTokenizer.from_pretrained(
+            source.location, local_files_only=True, trust_remote_code=source.remote_code
+        )
     except (OSError, ValueError, KeyError) as error:
         raise _not_loadable("tokenizer", source, error) from None
 
@@ -45,7 +47,9 @@ def load_config(source: ModelSource) -> Any:
 
     _check_folder(source)
     try:
-        config = AutoConfig.from_pretrained(source.location, local_files_only=True, trust_remote_code=source.remote_code)
+        config = AutoConfig.from_pretrained(
+            source.location, local_files_only=True, trust_remote_code=source.remote_code
+        )
     except (OSError, ValueError, KeyError) as error:
         raise _not_loadable("model", source, error) from None
     return config.get_text_config()
@@ -58,7 +62,11 @@ def load_model(source: ModelSource, dtype: Literal["float32", "bfloat16", "float
 
     try:
         return AutoModelForCausalLM.from_pretrained(
-            source.location, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=source.remote_code
+            source.location,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=source.remote_code,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _not_loadable("model", source, error) from None
