@@ -179,6 +179,10 @@ async def test_conformance_21_epochs_and_rate_of_the_command_win_and_the_attempt
     sources = (await shown(running, job_id))["recipe"]["sources"]
     assert (sources["num_train_epochs"], sources["weight_decay"], sources["seed"]) == ("command", "config", "default")
     assert (await shown(running, job_id))["recipe"]["reasons"]["text_format"] == "the model has a chat template"
+    written = {"learning_rate": 0.1, "weight_decay": 0.3}
+    other = await started(running, learning_rate=3e-4, training_arguments=written, adapter_name="other")
+    arguments = (await shown(running, other))["recipe"]["training_arguments"]
+    assert (arguments["learning_rate"], arguments["weight_decay"]) == (3e-4, 0.3)
 
 
 @on_one_database
