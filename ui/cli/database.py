@@ -123,7 +123,7 @@ def _imported(found: Mapping[str, Any]) -> RenderableType:
             )
         )
     if found["held"]:
-        parts.append("Jobs that had not ended are held: `tunebus train release JOB` lets one run.")
+        parts.append("Jobs that had not ended are held: `tunebus queue release JOB` lets one run.")
     if found["missing_files"]:
         named = ", ".join(found["missing"][:10]) + (", …" if found["missing_files"] > 10 else "")
         parts.append(escape(f"without their files here: {named}. A document holds none: copy the artifacts, too."))
