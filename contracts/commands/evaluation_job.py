@@ -12,7 +12,7 @@ from tunebus.contracts.recipes import Count, GenerationSettings, Positive, Share
 
 
 class EvaluationCombination(BaseModel):
-    """One thing to score: a base model, with or without an adapter, on held-out rows of a dataset or on typed prompts."""
+    """One thing to score: a base model, with or without an adapter, on held-out rows or typed prompts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
