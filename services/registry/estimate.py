@@ -20,7 +20,7 @@ FLOAT32, HALF = 4, 2
 # Adafactor (Shazeer and Stern 2018, arXiv:1804.04235) one value a row and column.
 OPTIMIZER_BYTES = {"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adafactor": 0.5, "sgd": 0.0}
 # Interpreter, torch, transformers and trl: measured with torch 2.13 on Linux. A GPU's context and workspaces: CUDA 12.
-LIBRARY_BYTES = 640 * 1024**2
+LIBRARY_BYTES = 576 * 1024**2
 GPU_CONTEXT_BYTES = 900 * 1024**2
 SMALL_FILES = 1024**2  # of a checkpoint: tokenizer, configs, state of schedule and random numbers
 LOSS_SLICES = 3 * 8 * 1024**2  # the loss on a CPU takes the output head in slices of 8 MiB

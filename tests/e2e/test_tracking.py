@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +78,7 @@ def mlflow_runs(studio: Studio) -> dict[str, Any]:
     from mlflow.tracking import MlflowClient
 
     database = studio.home / "mlflow" / "mlflow.db"
-    if not database.exists():
+    if not is_made(database):
         return {}
     uri = f"sqlite:///{database}"
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -84,6 +86,17 @@ def mlflow_runs(studio: Studio) -> dict[str, Any]:
     runs = client.search_runs([experiment.experiment_id]) if experiment else []
     assert len({run.data.tags["tunebus.job_id"] for run in runs}) == len(runs), "an attempt has two runs"
     return {run.data.tags["tunebus.job_id"]: (run, client) for run in runs}
+
+
+def is_made(database: Path) -> bool:
+    """Whether the service has made the tables and its experiment; a second client would make the tables as well."""
+    if not database.exists():
+        return False
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        try:
+            return bool(connection.execute("SELECT count(*) FROM experiments WHERE name = 'tunebus'").fetchone()[0])
+        except sqlite3.OperationalError:
+            return False
 
 
 def finished(studio: Studio, *jobs: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tunebus.contracts.commands import CompleteAttempt, FailAttempt, RecordCheck
 from tunebus.contracts.recipes import ChildJob
 from tunebus.services.platform.child.files import write_document
 from tunebus.services.platform.home import SCHEME, Home
+from tunebus.services.platform.process import end_tasks
 from tunebus.services.platform.settings import Settings
 from tunebus.services.platform.worker import inputs, memory, user_script
 from tunebus.services.platform.worker.bus import Bus
@@ -228,14 +229,16 @@ def attempt_folder(home: Home, assignment: rpc.Assignment) -> AttemptFolder:
 
 @contextlib.asynccontextmanager
 async def _beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `works` beside the body and end them with it; a defect in one of them ends the body too."""
+    """Run `works` beside the body and end them with it; a defect in one of them ends the body too.
+
+    The group alone would cancel each once, which a wait inside nats-py may swallow (see `end_tasks`), and wait on.
+    """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in works]
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
+            await end_tasks(*tasks)
 
 
 async def _finished(work: Coroutine[Any, Any, None], shutdown: asyncio.Event) -> bool:
@@ -249,5 +252,4 @@ async def _finished(work: Coroutine[Any, Any, None], shutdown: asyncio.Event) ->
             task.result()
         return task.done()
     finally:
-        told.cancel()
-        task.cancel()
+        await end_tasks(told, task)

@@ -17,7 +17,7 @@ from tunebus.contracts import rpc
 from tunebus.contracts.errors import TunebusError
 from tunebus.contracts.identifiers import new_id
 from tunebus.services.platform.connection import BusClient, connect
-from tunebus.services.platform.process import Service
+from tunebus.services.platform.process import Service, end_tasks
 from tunebus.services.platform.topology import require
 from tunebus.services.platform.worker import attempt, control
 from tunebus.services.platform.worker.attempt import Attempt, Surroundings, WorkerKind
@@ -120,10 +120,9 @@ async def until(shutdown: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
             raise ShutDown
         return task.result()
     finally:
-        told.cancel()
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task
+        await end_tasks(told, task)  # not one `cancel`: a wait inside nats-py may swallow it
+        if not task.cancelled():
+            task.exception()  # seen: nobody else will look
 
 
 async def serve(service: Service, kind: WorkerKind) -> None:
