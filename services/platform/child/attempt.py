@@ -50,7 +50,8 @@ ENVIRONMENT = {
     # How often a thread of OpenMP (torch's wheels for Linux bring libgomp) looks whether the others are done before it
     # sleeps. Looking for long wins nothing but where no other process wants the core: then it costs most of the speed.
     # Steps a second of two threads on two cores, a model of 4 million parameters, alone and beside one busy process:
-    #   never 5.2 and 4.9; 1,000 times 7.0 and 3.6; 10,000 times 8.6 and 1.6; by default (300,000) 9.0 and 0.2 to 3.
+    #   never 5.3 and 4.9; 1,000 times 6.7 and 3.6; 10,000 times 8.7 and 1.6; by default (300,000) 7.3 to 9.1 and 0.2
+    #   to 3.3 (medians, or ranges where they were wide); one thread 5.8 and 5.7.
     # 1,000 is what libgomp itself takes for threads that wait actively when there are more of them than cores.
     "GOMP_SPINCOUNT": "1000",
 }
