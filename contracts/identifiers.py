@@ -20,6 +20,11 @@ def new_id() -> str:
     return str(UUID(int=value))
 
 
+def short(entity_id: str) -> str:
+    """The last eight digits of an id: enough to tell names apart that are otherwise the same."""
+    return entity_id.replace("-", "")[-8:]
+
+
 def is_id(text: str) -> bool:
     """Whether `text` is a UUID in its usual spelling, as opposed to a name."""
     if len(text) != 36:

@@ -188,6 +188,13 @@ class UserScript(BaseModel):
 Method = Literal["lora", "full"]
 
 
+def warmup_steps(ratio: float, total_steps: int, *, goes_on: bool) -> int:
+    """Steps of rising learning rate. A training that goes on from another's weights has at least a short way from the
+    old rate to its own."""
+    wanted = math.ceil(ratio * total_steps)
+    return max(wanted, math.ceil(0.03 * total_steps), 1) if goes_on else wanted
+
+
 class InitialWeights(BaseModel):
     """What a training starts from in place of the base model's own weights: a checkpoint of another job, whose manifest
     proves it, or a job's result, whose folder hashes to `sha256`. `learning_rate` is what had been reached there.

@@ -11,11 +11,6 @@ from tunebus.projections.changes import Change, Insert
 from tunebus.projections.tables import adapters, name_key
 
 
-def apply(event: RecordedEvent) -> list[Change]:
-    handler = _HANDLERS.get(event.type)
-    return handler(event) if handler else []
-
-
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     row = {
@@ -37,7 +32,7 @@ def _added(event: RecordedEvent) -> list[Change]:
     return [Insert(adapters, row)]
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "AdapterAdded": _added,
     "AdapterRenamed": partial(removal.rename, adapters),
     "AdapterRemoved": partial(removal.remove, adapters),

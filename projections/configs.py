@@ -11,11 +11,6 @@ from tunebus.projections.changes import Change, Insert, Update
 from tunebus.projections.tables import configs
 
 
-def apply(event: RecordedEvent) -> list[Change]:
-    handler = _HANDLERS.get(event.type)
-    return handler(event) if handler else []
-
-
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     row = {
@@ -44,7 +39,7 @@ def _described(event: RecordedEvent) -> list[Change]:
     return [Update(configs, {"id": event.entity_id}, values)]
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "ConfigAdded": _added,
     "ConfigDescribed": _described,
     "ConfigRemoved": partial(removal.remove, configs),

@@ -12,11 +12,6 @@ from tunebus.projections.changes import Change, Insert
 from tunebus.projections.tables import datasets, name_key
 
 
-def apply(event: RecordedEvent) -> list[Change]:
-    handler = _HANDLERS.get(event.type)
-    return handler(event) if handler else []
-
-
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     row = {
@@ -57,7 +52,7 @@ def _splits(files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return rows
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "DatasetAdded": _added,
     "DatasetRenamed": partial(removal.rename, datasets),
     "DatasetRemoved": partial(removal.remove, datasets),

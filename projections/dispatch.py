@@ -1,8 +1,8 @@
-"""From an event to the changes it makes: which module folds which aggregate. The table of contents of the read side."""
+"""From an event to the changes it makes: the handlers of each aggregate. The table of contents of the read side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tunebus.contracts import subjects
 from tunebus.contracts.events import RecordedEvent
@@ -18,19 +18,22 @@ from tunebus.projections import (
 )
 from tunebus.projections.changes import Change
 
-AGGREGATES: dict[str, Callable[[RecordedEvent], list[Change]]] = {
-    subjects.DATASET: datasets.apply,
-    subjects.MODEL: models.apply,
-    subjects.ADAPTER: adapters.apply,
-    subjects.PROMPT: prompts.apply,
-    subjects.CONFIG: configs.apply,
-    subjects.FINE_TUNING_JOB: fine_tuning_jobs.apply,
-    subjects.EVALUATION_JOB: evaluation_jobs.apply,
-    subjects.EXPORT_JOB: export_jobs.apply,
+AGGREGATES: dict[str, Mapping[str, Callable[[RecordedEvent], list[Change]]]] = {
+    subjects.DATASET: datasets.HANDLERS,
+    subjects.MODEL: models.HANDLERS,
+    subjects.ADAPTER: adapters.HANDLERS,
+    subjects.PROMPT: prompts.HANDLERS,
+    subjects.CONFIG: configs.HANDLERS,
+    subjects.FINE_TUNING_JOB: fine_tuning_jobs.HANDLERS,
+    subjects.EVALUATION_JOB: evaluation_jobs.HANDLERS,
+    subjects.EXPORT_JOB: export_jobs.HANDLERS,
 }
+
+
+_NONE: Mapping[str, Callable[[RecordedEvent], list[Change]]] = {}
 
 
 def apply(event: RecordedEvent) -> list[Change]:
     """The changes of one event; none for an aggregate or a type that only a newer version knows."""
-    fold = AGGREGATES.get(event.aggregate)
-    return fold(event) if fold else []
+    handler = AGGREGATES.get(event.aggregate, _NONE).get(event.type)
+    return handler(event) if handler else []

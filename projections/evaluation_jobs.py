@@ -8,10 +8,6 @@ from tunebus.projections.changes import Change, Insert
 from tunebus.projections.tables import evaluation_jobs
 
 
-def apply(event: RecordedEvent) -> list[Change]:
-    return _added(event) if event.type == "EvaluationJobAdded" else jobs.apply(event)
-
-
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     row = jobs.new_row(event) | {
@@ -20,3 +16,6 @@ def _added(event: RecordedEvent) -> list[Change]:
         "selected_features": data["asked"].get("selected_features"),
     }
     return [Insert(evaluation_jobs, row), *jobs.new_dependencies(event)]
+
+
+HANDLERS = {**jobs.HANDLERS, "EvaluationJobAdded": _added}

@@ -10,13 +10,6 @@ from tunebus.projections.changes import Change, Insert, Update
 from tunebus.projections.tables import export_jobs
 
 
-def apply(event: RecordedEvent) -> list[Change]:
-    if event.type == "ExportJobAdded":
-        return _added(event)
-    changes = jobs.apply(event)
-    return [_finished(event, change) for change in changes] if event.type == "JobSucceeded" else changes
-
-
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     row = jobs.new_row(event) | {
@@ -29,9 +22,16 @@ def _added(event: RecordedEvent) -> list[Change]:
     return [Insert(export_jobs, row), *jobs.new_dependencies(event)]
 
 
+def _succeeded(event: RecordedEvent) -> list[Change]:
+    return [_finished(event, change) for change in jobs.HANDLERS["JobSucceeded"](event)]
+
+
 def _finished(event: RecordedEvent, change: Change) -> Change:
     """With what reloading the export showed, on the job's own row."""
     if not isinstance(change, Update) or change.table is not export_jobs:
         return change
     found = {name: event.data.get(name) for name in ("checked", "registered_model")}
     return replace(change, values={**change.values, **found})
+
+
+HANDLERS = {**jobs.HANDLERS, "ExportJobAdded": _added, "JobSucceeded": _succeeded}

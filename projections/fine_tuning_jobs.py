@@ -11,11 +11,6 @@ from tunebus.projections.changes import Change, Insert, Update
 from tunebus.projections.tables import fine_tuning_jobs
 
 
-def apply(event: RecordedEvent) -> list[Change]:
-    own = {"FineTuningJobAdded": _added, "FineTuningJobChanged": _changed}.get(event.type)
-    return own(event) if own else jobs.apply(event)
-
-
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     asked: Mapping[str, Any] = data["asked"]
@@ -59,3 +54,6 @@ def _of_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
         "training_arguments": recipe.get("training_arguments"),
         "lora": recipe.get("lora"),
     }
+
+
+HANDLERS = {**jobs.HANDLERS, "FineTuningJobAdded": _added, "FineTuningJobChanged": _changed}

@@ -90,11 +90,6 @@ def _depends(event: RecordedEvent, dependency_id: str) -> Insert:
     return Insert(job_dependencies, row)
 
 
-def apply(event: RecordedEvent) -> list[Change]:
-    handler = _HANDLERS.get(event.type)
-    return handler(event) if handler else []
-
-
 def _job(event: RecordedEvent, **values: Any) -> Update:
     values["version"], values["updated_at"] = event.version, event.recorded_at
     return Update(JOB_TABLES[event.aggregate], {"id": event.entity_id}, values)
@@ -374,7 +369,7 @@ def _removed(event: RecordedEvent) -> list[Change]:
     return removal.remove(JOB_TABLES[event.aggregate], event)
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "JobQueued": _queued,
     "JobHeld": _held,
     "JobPrioritized": _prioritized,

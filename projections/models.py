@@ -11,11 +11,6 @@ from tunebus.projections.changes import Change, Insert
 from tunebus.projections.tables import models, name_key, remote_code_approvals
 
 
-def apply(event: RecordedEvent) -> list[Change]:
-    handler = _HANDLERS.get(event.type)
-    return handler(event) if handler else []
-
-
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     row = {
@@ -64,7 +59,7 @@ def _approved(event: RecordedEvent) -> list[Change]:
     return [Insert(remote_code_approvals, row)]
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "ModelAdded": _added,
     "RemoteCodeApproved": _approved,
     "ModelRenamed": partial(removal.rename, models),

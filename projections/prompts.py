@@ -11,11 +11,6 @@ from tunebus.projections.changes import Change, Insert
 from tunebus.projections.tables import name_key, prompts
 
 
-def apply(event: RecordedEvent) -> list[Change]:
-    handler = _HANDLERS.get(event.type)
-    return handler(event) if handler else []
-
-
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     row = {
@@ -33,7 +28,7 @@ def _added(event: RecordedEvent) -> list[Change]:
     return [Insert(prompts, row)]
 
 
-_HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
+HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "PromptAdded": _added,
     "PromptRenamed": partial(removal.rename, prompts),
     "PromptRemoved": partial(removal.remove, prompts),

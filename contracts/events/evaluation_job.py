@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 from tunebus.contracts import subjects
-from tunebus.contracts.events.event import Event
+from tunebus.contracts.events.job import JobAdded
 
 
-class EvaluationJobAdded(Event):
+class EvaluationJobAdded(JobAdded):
     """`recipe` is an `EvaluationRecipe`; jobs of one command share `parent_id`."""
 
     aggregates = (subjects.EVALUATION_JOB,)
@@ -19,12 +17,4 @@ class EvaluationJobAdded(Event):
     adapter_id: str | None = None
     dataset_id: str | None = None
     prompt_id: str | None = None
-    asked: dict[str, Any]
-    recipe: dict[str, Any]
-    out_dir: str
-    priority: int = 0
-    depends_on: list[str] = Field(default_factory=list)
-    waiting_for: list[str] = Field(default_factory=list, description="of those it depends on, which were not done yet")
-    labels: list[str] = Field(default_factory=list)
-    notes: str = ""
     warnings: list[str] = Field(default_factory=list)

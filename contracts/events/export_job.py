@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 from tunebus.contracts import subjects
-from tunebus.contracts.events.event import Event
+from tunebus.contracts.events.job import JobAdded
 
 
-class ExportJobAdded(Event):
+class ExportJobAdded(JobAdded):
     """`recipe` is an `ExportRecipe`. What reloading the export showed is in `JobSucceeded.checked`."""
 
     aggregates = (subjects.EXPORT_JOB,)
@@ -18,12 +16,4 @@ class ExportJobAdded(Event):
     base_model_id: str
     adapter_id: str | None = None
     destination: str | None = None
-    asked: dict[str, Any]
-    recipe: dict[str, Any]
-    out_dir: str
-    priority: int = 0
-    depends_on: list[str] = Field(default_factory=list)
-    waiting_for: list[str] = Field(default_factory=list, description="of those it depends on, which were not done yet")
-    labels: list[str] = Field(default_factory=list)
-    notes: str = ""
     warnings: list[str] = Field(default_factory=list)

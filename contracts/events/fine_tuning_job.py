@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from tunebus.contracts import subjects
 from tunebus.contracts.events.event import Event
+from tunebus.contracts.events.job import JobAdded
 
 
 class Origin(BaseModel):
@@ -18,7 +19,7 @@ class Origin(BaseModel):
     difference: dict[str, list[Any]] = Field(default_factory=dict)
 
 
-class FineTuningJobAdded(Event):
+class FineTuningJobAdded(JobAdded):
     """`asked` is the command's data as sent; `recipe` what it resolved to (a `FineTuningRecipe`)."""
 
     aggregates = (subjects.FINE_TUNING_JOB,)
@@ -29,14 +30,6 @@ class FineTuningJobAdded(Event):
     adapter_name: str
     method: str
     register_adapter: bool = True
-    asked: dict[str, Any]
-    recipe: dict[str, Any]
-    out_dir: str
-    priority: int = 0
-    depends_on: list[str] = Field(default_factory=list)
-    waiting_for: list[str] = Field(default_factory=list, description="of those it depends on, which were not done yet")
-    labels: list[str] = Field(default_factory=list)
-    notes: str = ""
     origin: Origin | None = Field(default=None, description="the job that it was made from")
     estimate: dict[str, Any] | None = Field(default=None, description="what it was thought to need")
 

@@ -14,6 +14,21 @@ class _JobEvent(Event):
     aggregates = subjects.JOB_KINDS
 
 
+class JobAdded(Event):
+    """What the adding event of every kind of job holds. `asked` is the command's data as sent, `recipe` what that
+    resolved to.
+    """
+
+    asked: dict[str, Any]
+    recipe: dict[str, Any]
+    out_dir: str
+    priority: int = 0
+    depends_on: list[str] = Field(default_factory=list)
+    waiting_for: list[str] = Field(default_factory=list, description="of those it depends on, which were not done yet")
+    labels: list[str] = Field(default_factory=list)
+    notes: str = ""
+
+
 class JobQueued(_JobEvent):
     """The doorbell. `cause`: submitted, attempt_lost, crashed, worker_shutdown, released, dependencies_met, retried or
     resumed. Where somebody chose the checkpoint to go on from, `resume_step` is its step.

@@ -5,10 +5,11 @@ Dead letters are recorded before the message is terminated; who records them is 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from nats.aio.msg import Msg
 from tunebus.contracts.errors import Code, TunebusError
@@ -21,6 +22,7 @@ RecordLetter = Callable[[RecordDeadLetter], Awaitable[None]]
 _TRANSIENT = frozenset({Code.UNAVAILABLE, Code.NOT_CONFIRMED, Code.DISK_FULL, Code.INTERNAL})
 _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 30.0
+_KEEP_ALIVE = 5.0  # within every ack_wait, the shortest of which is 20 s
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +47,15 @@ async def consume(pull: StandingPull, handle: Handle, record: RecordLetter) -> N
                 await settle(message, problem, record)
             except Exception:
                 _log.exception("a message was not settled; it comes again", extra={"subject": message.subject})
+
+
+async def kept_alive(work: Awaitable[object], messages: Sequence[Msg]) -> None:
+    """Await some work, telling the server now and then that its messages are in hand."""
+    task = asyncio.ensure_future(work)
+    while not (await asyncio.wait({task}, timeout=_KEEP_ALIVE))[0]:
+        for message in messages:
+            await message.in_progress()
+    await task
 
 
 def is_permanent(error: BaseException) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from nats.aio.msg import Msg
 from tunebus.contracts.errors import Code, TunebusError, fail
@@ -23,9 +22,6 @@ RecordLetter = Callable[[RecordDeadLetter], Awaitable[None]]
 
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
-_KEEP_ALIVE = (
-    5.0  # well within the consumer's ack_wait, which is short so that a killed projector is soon caught up with
-)
 _WAITED_FOR = frozenset({Code.UNAVAILABLE, Code.DISK_FULL})
 _log = logging.getLogger(__name__)
 
@@ -81,7 +77,7 @@ class Ingestion:
         pause = _FIRST_PAUSE
         while True:
             try:
-                await self._kept_alive(asyncio.to_thread(self._store.write, rows), messages)
+                await delivery.kept_alive(asyncio.to_thread(self._store.write, rows), messages)
                 return True
             except TunebusError as error:
                 if error.problem.code not in _WAITED_FOR:
@@ -90,18 +86,10 @@ class Ingestion:
             await self._pull.pause()
             try:
                 waiting = asyncio.wait_for(self._stop.wait(), pause * random.uniform(0.8, 1.2))  # noqa: S311
-                await self._kept_alive(waiting, messages)
+                await delivery.kept_alive(waiting, messages)
                 return False
             except TimeoutError:
                 pause = min(2 * pause, _LONGEST_PAUSE)
-
-    async def _kept_alive(self, work: Coroutine[Any, Any, object], messages: Sequence[Msg]) -> None:
-        """Await some work, telling the server now and then that its messages are in hand."""
-        task = asyncio.ensure_future(work)
-        while not (await asyncio.wait({task}, timeout=_KEEP_ALIVE))[0]:
-            for message in messages:
-                await message.in_progress()
-        await task
 
 
 def _read(messages: Sequence[Msg]) -> tuple[Rows, list[Msg], list[tuple[Msg, TunebusError]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tunebus.contracts.commands import AddAdapter, RemoveAdapter, RenameAdapter
 from tunebus.contracts.errors import Code, Problem
 from tunebus.contracts.events import AdapterAdded, AdapterRemoved, AdapterRenamed
-from tunebus.contracts.identifiers import new_id
+from tunebus.contracts.identifiers import new_id, short
 from tunebus.contracts.subjects import ADAPTER, FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent, Rejected
 from tunebus.services.registry import users
@@ -70,7 +70,7 @@ def made_by_job(
     """The id and the event of the adapter that a succeeded fine-tuning registers; one that took its name keeps it."""
     adapter_id = new_id()
     if known.adapters.named(name) is not None:
-        name = f"{name[:91]}-{job_id.replace('-', '')[-8:]}"
+        name = f"{name[:91]}-{short(job_id)}"
     event = AdapterAdded(
         name=name,
         type="local",

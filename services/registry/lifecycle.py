@@ -26,7 +26,7 @@ from tunebus.contracts.events import (
     JobQueued,
     Origin,
 )
-from tunebus.contracts.identifiers import new_id
+from tunebus.contracts.identifiers import new_id, short
 from tunebus.contracts.recipes import Checkpoint, FineTuningRecipe, InitialWeights, TrainingArguments
 from tunebus.contracts.subjects import FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent
@@ -313,4 +313,4 @@ def _no_checkpoint(job: Job, step: int | None) -> Problem:
 
 def _free_name(known: Known, job: Job) -> str:
     """The other job's name with a few characters that make it another."""
-    return f"{job.name[:88]}-{new_id().replace('-', '')[-8:]}"
+    return f"{job.name[:88]}-{short(new_id())}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from tunebus.contracts.commands import AddModel, RemoveModel, RenameModel
 from tunebus.contracts.events import ModelAdded, ModelRemoved, ModelRenamed, ModelShape
-from tunebus.contracts.identifiers import new_id
+from tunebus.contracts.identifiers import new_id, short
 from tunebus.contracts.subjects import MODEL
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent, Rejected
 from tunebus.services.registry import adapter, users
@@ -50,7 +50,7 @@ def made_by_job(
     """The id and the event of the model that a succeeded fine-tuning registers; one that took its name keeps it."""
     model_id = new_id()
     if known.models.named(name) is not None:
-        name = f"{name}-{job_id.replace('-', '')[-8:]}"
+        name = f"{name}-{short(job_id)}"
     event = _added(facts, name=name, type="local", fine_tuning_job_id=job_id, base_model_id=base_model_id)
     return model_id, happened(MODEL, model_id, event)
 

@@ -266,7 +266,7 @@ class Preparation:
         self, asked: ask.CloneFineTuningJob | ask.BranchFineTuningJob | ask.ExtendFineTuningJob, _: None
     ) -> Derived:
         """What a job made from another asks for; its fields are judged as those of a start are."""
-        row = await self._job(asked.id)
+        row = await self._found(FINE_TUNING_JOB, asked.id)
         if row is None:
             return Derived()
         fields, difference = derived_fields(asked, row["asked"])
@@ -277,20 +277,8 @@ class Preparation:
         return Derived(await self._fine_tuning(start, before), start, difference)
 
     async def _rerun(self, asked: ask.RerunFineTuningJob, _: None) -> Asked:
-        row = await self._job(asked.id)
+        row = await self._found(FINE_TUNING_JOB, asked.id)
         return await self._with_changed_files(Asked(), [("id", row["dataset_id"])] if row else [])
-
-    async def _job(self, reference: str) -> dict[str, Any] | None:
-        def look() -> dict[str, Any] | None:
-            with database.read(self._reads) as connection:
-                try:
-                    return dict(find(connection, FINE_TUNING_JOB, reference))
-                except TunebusError as error:
-                    if error.problem.code == Code.NOT_FOUND:
-                        return None
-                    raise
-
-        return await asyncio.to_thread(look)
 
     async def _with_script(self, before: Asked, name: str) -> Asked:
         """Add the user's script, or why it cannot be run."""

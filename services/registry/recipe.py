@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from tunebus.contracts.commands import ConfigReference
 from tunebus.contracts.errors import Code, Problem, TunebusError
+from tunebus.contracts.identifiers import short
 from tunebus.contracts.recipes import (
     DataFormat,
     DatasetSource,
@@ -182,10 +183,10 @@ def dataset_source(
 
 def adapter_name(dataset: str, model: str, job_id: str) -> str:
     """`<dataset>-<model>-<short id>` in the characters that an adapter's name may have; the id keeps it unique."""
-    short = job_id.replace("-", "")[-8:]
+    ending = short(job_id)
     parts = [_plain(name) for name in (dataset, model)]
-    head = "-".join(part for part in parts if part)[: MAX_ADAPTER_NAME - len(short) - 1].rstrip("-_")
-    return f"{head}-{short}" if head else f"adapter-{short}"
+    head = "-".join(part for part in parts if part)[: MAX_ADAPTER_NAME - len(ending) - 1].rstrip("-_")
+    return f"{head}-{ending}" if head else f"adapter-{ending}"
 
 
 def _plain(name: str) -> str:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tunebus.contracts.recipes import TrainingArguments
+from tunebus.contracts.recipes import TrainingArguments, warmup_steps
 
 
 def learning_rate_after(recipe: Mapping[str, Any], total_steps: int, step: int) -> float:
@@ -22,12 +22,6 @@ def learning_rate_after(recipe: Mapping[str, Any], total_steps: int, step: int) 
         begin = start or 0.0
         return float(begin + (peak - begin) * step / warmup)
     return peak * _decay(arguments.lr_scheduler_type, warmup, total_steps, step)
-
-
-def warmup_steps(ratio: float, total_steps: int, *, goes_on: bool) -> int:
-    """A training that goes on from another's weights has at least a short way from the old rate to its own."""
-    wanted = math.ceil(ratio * total_steps)
-    return max(wanted, math.ceil(0.03 * total_steps), 1) if goes_on else wanted
 
 
 def _decay(kind: str, warmup: int, total_steps: int, step: int) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from nats.aio.msg import Msg
@@ -18,7 +18,6 @@ from tunebus.services.platform.pull import StandingPull
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
-KEEP_ALIVE = 5.0
 
 Take = Callable[[Sequence[Msg]], None]
 _log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class Following:
         while not self._stop.is_set():
             try:
                 loop = asyncio.get_running_loop()
-                await self._kept_alive(_awaited(loop.run_in_executor(self._threads, self._take, messages)), messages)
+                await delivery.kept_alive(loop.run_in_executor(self._threads, self._take, messages), messages)
             except Exception as error:
                 if not isinstance(error, TunebusError) or error.problem.code != Code.UNAVAILABLE:
                     await self._one_by_one(messages, error)
@@ -66,7 +65,7 @@ class Following:
             await self._pull.pause()
             try:
                 waiting = asyncio.wait_for(self._stop.wait(), pause * random.uniform(0.8, 1.2))  # noqa: S311
-                await self._kept_alive(waiting, messages)
+                await delivery.kept_alive(waiting, messages)
             except TimeoutError:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -82,15 +81,3 @@ class Following:
             await delivery.settle(messages[0], error, self._record)
         except TunebusError as problem:  # the registry is away: the message comes again
             _log.warning("a dead letter was not recorded", extra={"reason": problem.problem.message})
-
-    async def _kept_alive(self, work: Coroutine[None, None, object], messages: Sequence[Msg]) -> None:
-        """Await some work, telling the server now and then that its messages are in hand."""
-        task = asyncio.ensure_future(work)
-        while not (await asyncio.wait({task}, timeout=KEEP_ALIVE))[0]:
-            for message in messages:
-                await message.in_progress()
-        await task
-
-
-async def _awaited(future: asyncio.Future[None]) -> None:
-    await future

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +20,8 @@ from tunebus.ui.cli.call import Call, command
 from tunebus.ui.cli.entities import Identity, remove_job, show_page
 from tunebus.ui.cli.options import given, options, parse_object
 from tunebus.ui.cli.terminal import cell, record, shortened, table
-from tunebus.ui.cli.training import not_succeeded, print_log, with_times
-from tunebus.ui.cli.watching import ENDED, INTERVAL, follow, wait
+from tunebus.ui.cli.training import add_logs, followed, not_succeeded, with_times
+from tunebus.ui.cli.watching import ENDED, INTERVAL, wait
 
 evaluate = typer.Typer(no_args_is_help=True, help="Evaluation jobs: models and adapters scored side by side.")
 
@@ -173,15 +172,7 @@ def remove(
         remove_job(call, "EvaluationJob", "evaluation_job", job_id, delete_files)
 
 
-@command(evaluate, "logs", epilog="Example: tunebus eval logs ID --follow")
-def logs(
-    call: Call,
-    id: Identity,
-    attempt: Annotated[int | None, typer.Option(help="the newest when not given", show_default=False)] = None,
-    follow_on: Annotated[bool, typer.Option("--follow", "-f", help="go on until the job ends")] = False,
-) -> None:
-    """Print what the evaluation process of one job said."""
-    print_log(call, id, attempt, follow_on)
+add_logs(evaluate, "eval", "ID", "Print what the evaluation process of one job said.")
 
 
 @command(
@@ -371,18 +362,8 @@ def watch_to_the_end(call: Call, id: str) -> None:
     """Follow a parent's evaluations, then show them side by side; ends with an error when one has not succeeded."""
     jobs = siblings(call, id)
     parent = str(jobs[0]["parent_id"])
-    try:
-        jobs = follow(
-            call.ask,
-            "EvaluationJob",
-            [job["id"] for job in jobs],
-            console=call.terminal.err,
-            machine=call.machine,
-            on_change=(lambda found: print(json.dumps(_brief(found)), flush=True)) if call.machine else None,
-        )
-    except KeyboardInterrupt:
-        call.terminal.note(f"\nno longer looking; the jobs go on: tunebus eval watch {parent}")
-        raise
+    ids = [job["id"] for job in jobs]
+    jobs = followed(call, "EvaluationJob", ids, _brief, f"the jobs go on: tunebus eval watch {parent}")
     for job in jobs:
         if job["state"] != "succeeded":
             raise not_succeeded(job)

@@ -13,8 +13,7 @@ from tunebus.ui.cli.call import Call, absolute, command
 from tunebus.ui.cli.entities import Identity, remove_job, show_page
 from tunebus.ui.cli.options import given, options
 from tunebus.ui.cli.terminal import local_time, record
-from tunebus.ui.cli.training import not_succeeded, print_log, with_times
-from tunebus.ui.cli.watching import follow
+from tunebus.ui.cli.training import add_logs, followed, not_succeeded, with_times
 
 exports = typer.Typer(no_args_is_help=True, help="Export jobs: adapters and models out of the studio, verified.")
 
@@ -115,31 +114,12 @@ def remove(
     remove_job(call, "ExportJob", "export_job", id, delete_files)
 
 
-@command(exports, "logs", epilog="Example: tunebus export logs ID --follow")
-def logs(
-    call: Call,
-    id: Identity,
-    attempt: Annotated[int | None, typer.Option(help="the newest when not given", show_default=False)] = None,
-    follow_on: Annotated[bool, typer.Option("--follow", "-f", help="go on until the job ends")] = False,
-) -> None:
-    """Print what the exporting process said."""
-    print_log(call, id, attempt, follow_on)
+add_logs(exports, "export", "ID", "Print what the exporting process said.")
 
 
 def watch_to_the_end(call: Call, job_id: str) -> None:
     """Follow an export; ends with an error when it has not succeeded."""
-    try:
-        job = follow(
-            call.ask,
-            "ExportJob",
-            [job_id],
-            console=call.terminal.err,
-            machine=call.machine,
-            on_change=(lambda found: call.terminal.line(_brief(found), "")) if call.machine else None,
-        )[0]
-    except KeyboardInterrupt:
-        call.terminal.note(f"\nno longer looking; the export goes on: tunebus export watch {job_id}")
-        raise
+    job = followed(call, "ExportJob", [job_id], _brief, f"the export goes on: tunebus export watch {job_id}")[0]
     if job["state"] != "succeeded":
         raise not_succeeded(job, "export")
     summary = _summary(job)

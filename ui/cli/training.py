@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -165,18 +165,23 @@ def metrics(call: Call, id: Identity, **fields: Any) -> None:
     call.terminal.data(found, _curves(found["series"]))
 
 
-@command(train, "logs", epilog="Example: tunebus train logs my-adapter --follow")
-def logs(
-    call: Call,
-    id: Identity,
-    attempt: Annotated[int | None, typer.Option(help="the newest when not given", show_default=False)] = None,
-    follow_on: Annotated[bool, typer.Option("--follow", "-f", help="go on until the job ends")] = False,
-) -> None:
-    """Print what the training process said."""
-    print_log(call, id, attempt, follow_on)
+def add_logs(group: typer.Typer, name: str, example: str, what: str) -> None:
+    """The command that prints what the process of a job said; the same for every kind of job."""
+
+    @command(group, "logs", help=what, epilog=f"Example: tunebus {name} logs {example} --follow")
+    def logs(
+        call: Call,
+        id: Identity,
+        attempt: Annotated[int | None, typer.Option(help="the newest when not given", show_default=False)] = None,
+        follow_on: Annotated[bool, typer.Option("--follow", "-f", help="go on until the job ends")] = False,
+    ) -> None:
+        _print_log(call, id, attempt, follow_on)
 
 
-def print_log(call: Call, job_id: str, attempt: int | None, follow_on: bool) -> None:
+add_logs(train, "train", "my-adapter", "Print what the training process said.")
+
+
+def _print_log(call: Call, job_id: str, attempt: int | None, follow_on: bool) -> None:
     """An attempt's output, piece by piece; with `follow_on` until the job has ended."""
     offset = 0
     chosen = {"attempt": attempt} if attempt is not None else {}
@@ -196,20 +201,28 @@ def print_log(call: Call, job_id: str, attempt: int | None, follow_on: bool) -> 
             time.sleep(0.5)
 
 
-def watch_to_the_end(call: Call, job_id: str) -> None:
-    """Follow a job; ends with an error when it has not succeeded."""
+def followed(
+    call: Call, kind: str, job_ids: Sequence[str], brief: Callable[[Mapping[str, Any]], dict[str, Any]], later: str
+) -> list[dict[str, Any]]:
+    """Jobs of one kind as they ended, watched meanwhile; a program gets a line of `brief` for each change. Who stops
+    looking is told how to look again (`later`)."""
     try:
-        job = follow(
+        return follow(
             call.ask,
-            "FineTuningJob",
-            [job_id],
+            kind,
+            job_ids,
             console=call.terminal.err,
             machine=call.machine,
-            on_change=(lambda found: call.terminal.line(_brief(found), "")) if call.machine else None,
-        )[0]
+            on_change=(lambda found: call.terminal.line(brief(found), "")) if call.machine else None,
+        )
     except KeyboardInterrupt:
-        call.terminal.note(f"\nno longer looking; the job goes on: tunebus train watch {job_id}")
+        call.terminal.note(f"\nno longer looking; {later}")
         raise
+
+
+def watch_to_the_end(call: Call, job_id: str) -> None:
+    """Follow a job; ends with an error when it has not succeeded."""
+    job = followed(call, "FineTuningJob", [job_id], _brief, f"the job goes on: tunebus train watch {job_id}")[0]
     if job["state"] != "succeeded":
         raise not_succeeded(job)
     metrics = "  ".join(f"{name} {cell(value)}" for name, value in sorted((job.get("metrics") or {}).items()))

@@ -6,7 +6,6 @@ Everything else (optimizer, schedule, clipping, accumulation, mixed precision, r
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,7 +140,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         if self.lr_scheduler is not None or self._first_rate is None:
             return super().create_scheduler(num_training_steps, optimizer)
         target = optimizer if optimizer is not None else self.optimizer
-        warmup = max(int(self.args.warmup_steps), math.ceil(0.03 * num_training_steps), 1)
+        warmup = int(self.args.warmup_steps)
         usual = get_scheduler(self.args.lr_scheduler_type, target, warmup, num_training_steps).lr_lambdas[0]
         begin = self._first_rate / self.args.learning_rate
 

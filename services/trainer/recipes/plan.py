@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tunebus.contracts.recipes import TrainingArguments
+from tunebus.contracts.recipes import TrainingArguments, warmup_steps
 from tunebus.services.platform.child.failures import ChildFailure
 
 Device = Literal["cpu", "cuda"]
@@ -56,6 +56,7 @@ def plan(
     device: Device,
     precision: Precision,
     gradient_checkpointing: bool,
+    goes_on: bool = False,
 ) -> Plan:
     """Settle the rest: evaluations at fifths of the run, checkpoints at tenths or every five minutes."""
     per_epoch, total = steps(arguments, rows)
@@ -65,7 +66,7 @@ def plan(
         max_length=length,
         steps_per_epoch=per_epoch,
         total_steps=total,
-        warmup_steps=math.ceil(arguments.warmup_ratio * total),
+        warmup_steps=warmup_steps(arguments.warmup_ratio, total, goes_on=goes_on),
         eval_steps=None if not held_out else arguments.eval_steps or math.ceil(total / _EVALUATIONS),
         save_steps=arguments.save_steps or math.ceil(total / _CHECKPOINTS),
         save_seconds=None if arguments.save_steps else SAVE_SECONDS,

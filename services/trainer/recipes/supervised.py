@@ -181,6 +181,7 @@ def settle(recipe: FineTuningRecipe, config: Any, device: Device, length: int, t
         device=device,
         precision=precision,
         gradient_checkpointing=checkpointing,
+        goes_on=recipe.initial_weights is not None,
     )
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tunebus.contracts.recipes import warmup_steps
 from tunebus.projections.comparing import compare
 from tunebus.services.platform.child.files import folder_sha256
-from tunebus.services.registry.schedule import learning_rate_after, warmup_steps
+from tunebus.services.registry.schedule import learning_rate_after
 from tunebus.services.trainer import checkpoints
 
 from tests.fixtures.children import Child, training_recipe, write_job
