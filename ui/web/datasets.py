@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from tunebus.contracts.errors import Code, Problem, TunebusError, combine, fail
@@ -18,22 +18,21 @@ from tunebus.ui.web.markup import (
     link,
     moment,
     pairs,
-    problem_box,
     section,
     table,
     tag,
     text,
 )
-from tunebus.ui.web.page import Arguments, Done, Memory, Page, follow, html, press, when_changed
+from tunebus.ui.web.page import Arguments, Page, Pressed, html, part, press, when_changed
 from tunebus.ui.web.studio import DATASET_SUFFIXES, Document, Studio
 
 PREVIEW_ROWS = 10
-RETRY_SECONDS = 10.0
 
 
 def build(studio: Studio, blocks: Any) -> None:
     html(tag("h1", "Datasets"))
-    parts = {"one": html(elem_id="tb-dataset"), "list": html(elem_id="tb-datasets")}
+    part("dataset")
+    part("datasets")
     html(tag("section", tag("h2", "Add a dataset"), kind="tb-section tb-form-head"))
     notice = html(elem_id="tb-notice")
     with gr.Tabs(elem_classes="tb-panel"):
@@ -58,12 +57,11 @@ def build(studio: Studio, blocks: Any) -> None:
                 name = gr.Textbox(label="Name", max_length=200, elem_id="tb-name")
                 words = gr.Textbox(label="Description (optional)", elem_id="tb-description")
             add_path = gr.Button("Add the file", variant="primary", elem_id="tb-add-path")
-    follow(studio, blocks, lambda arguments, memory: read(studio, arguments, memory), parts)
 
     async def named(file: object, given: str) -> Sequence[Any]:
         return [given or Path(_upload_of(file)[1]).stem] if file else [gr.skip()]
 
-    async def adds_upload(arguments: Arguments, file: object, given: str, description: str) -> Done:
+    async def adds_upload(arguments: Arguments, file: object, given: str, description: str) -> Pressed:
         if not file:
             raise fail(Code.INVALID, "choose a file first", param="file")
         where, original = _upload_of(file)
@@ -72,7 +70,7 @@ def build(studio: Studio, blocks: Any) -> None:
         uri = await studio.keep_upload(Path(where), original)
         return await _add(studio, given, uri, description)
 
-    async def adds_path(arguments: Arguments, given_path: str, given: str, description: str) -> Done:
+    async def adds_path(arguments: Arguments, given_path: str, given: str, description: str) -> Pressed:
         missing = [
             Problem(code=Code.INVALID, message="is required", param=param)
             for param, value in (("path", given_path), ("name", given))
@@ -87,9 +85,9 @@ def build(studio: Studio, blocks: Any) -> None:
     press(add_path, adds_path, notice=notice, inputs=[path, name, words])
 
 
-async def _add(studio: Studio, name: str, path: str, description: str) -> Done:
+async def _add(studio: Studio, name: str, path: str, description: str) -> Pressed:
     outcome = await studio.send("AddDataset", {"name": name, "path": path, "description": description})
-    return Done(banner("The dataset is added.", "success"), goto=f"/datasets?id={outcome.id}")
+    return Pressed(banner("The dataset is added.", "success"), goto=f"/datasets?id={outcome.id}")
 
 
 def _upload_of(file: object) -> tuple[str, str]:
@@ -98,32 +96,24 @@ def _upload_of(file: object) -> tuple[str, str]:
     return str(file["path"]), str(file.get("orig_name") or Path(file["path"]).name)
 
 
-async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[str, Any]:
-    found = await studio.items("ListDatasets")
-    shown: dict[str, Any] = {"list": _list(found, arguments.get("id"))}
-    wanted = arguments.get("id")
-    if not wanted:
-        return shown
-    if memory.get("asked") != wanted:
-        memory["asked"] = wanted  # the next tick reads the file: one reader of it is enough
-        shown["one"] = empty("Reading the file…")
-    elif memory.get("previewed") != wanted and time.monotonic() >= memory.get("not_before", 0.0):
-        try:
-            dataset = await studio.ask("GetDataset", id=wanted)
-            prompts = (await studio.ask("ListPrompts", dataset_id=wanted, limit=1))["items"]
-            asked = {"id": dataset["id"], "limit": PREVIEW_ROWS}
-            if prompts:
-                asked["prompt_id"] = prompts[0]["id"]
-            seen = await studio.over_bus("PreviewDataset", **asked)
-            shown["one"] = _preview(dataset, seen, prompts[0]["name"] if prompts else None)
-            memory["previewed"] = wanted
-        except TunebusError as error:
-            shown["one"] = problem_box(error.problem)
-            if error.problem.code == Code.UNAVAILABLE:
-                memory["not_before"] = time.monotonic() + RETRY_SECONDS
-            else:
-                memory["previewed"] = wanted
+async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
+    wanted = arguments.get("id", "")[:200]
+    shown = {"datasets": _list(await studio.items("ListDatasets"), wanted)}
+    if wanted:
+        shown["dataset"] = tag("div", data_load=f"/fragment/dataset?id={quote(wanted)}")
     return shown
+
+
+async def preview(studio: Studio, arguments: Arguments) -> Markup:
+    """One dataset looked into; the registry reads its file."""
+    wanted = arguments.get("id", "")[:200]
+    dataset = await studio.ask("GetDataset", id=wanted)
+    prompts = (await studio.ask("ListPrompts", dataset_id=wanted, limit=1))["items"]
+    asked = {"id": dataset["id"], "limit": PREVIEW_ROWS}
+    if prompts:
+        asked["prompt_id"] = prompts[0]["id"]
+    seen = await studio.over_bus("PreviewDataset", **asked)
+    return _preview(dataset, seen, prompts[0]["name"] if prompts else None)
 
 
 def _list(found: Sequence[Document], current: str | None) -> Markup:
@@ -206,4 +196,4 @@ def _cell(value: Any) -> Markup:
     return text(value if isinstance(value, str | int | float | bool) or value is None else repr(value))
 
 
-PAGE = Page("datasets", "Datasets", build)
+PAGE = Page("datasets", "datasets.title", build, read, group="library", fragments={"dataset": preview})

@@ -25,7 +25,7 @@ from tunebus.ui.web.markup import (
     tag,
     text,
 )
-from tunebus.ui.web.page import Arguments, Done, Memory, Page, at_load, follow, html, press
+from tunebus.ui.web.page import Arguments, Page, Pressed, at_load, html, part, press
 from tunebus.ui.web.studio import Document, Studio
 
 ROWS, MOST_ROWS = 10, 200
@@ -33,7 +33,8 @@ _AS_TRAINED = ""
 
 
 def build(studio: Studio, blocks: Any) -> None:
-    parts = {"one": html(elem_id="tb-comparison"), "answers": html(elem_id="tb-answers")}
+    part("comparison")
+    part("answers")
     with gr.Column(elem_classes="tb-compare-form"):
         html(
             join(
@@ -56,8 +57,7 @@ def build(studio: Studio, blocks: Any) -> None:
                     max_lines=1,
                 )
             start = gr.Button("Compare with the base", variant="primary", elem_id="tb-evaluate")
-    parts["list"] = html(elem_id="tb-comparisons")
-    follow(studio, blocks, lambda arguments, memory: read(studio, arguments, memory), parts)
+    part("comparisons")
 
     async def fill(arguments: Arguments) -> Sequence[Any]:
         known = list(reversed(await studio.items("ListAdapters")))
@@ -70,31 +70,28 @@ def build(studio: Studio, blocks: Any) -> None:
             gr.update(choices=sets, value=_AS_TRAINED),
         ]
 
-    async def starts(arguments: Arguments, chosen: Sequence[str], dataset_id: str, most: str) -> Done:
+    async def starts(arguments: Arguments, chosen: Sequence[str], dataset_id: str, most: str) -> Pressed:
         options = {"max_rows": _whole(most)} if (most or "").strip() else {}
         parent = await start_against_base(studio, chosen, dataset_id=dataset_id or None, options=options)
-        return Done(goto=f"/evaluate?id={parent}")
+        return Pressed(goto=f"/evaluate?id={parent}")
 
     at_load(blocks, fill, [adapters, dataset])
     press(start, starts, notice=notice, inputs=[adapters, dataset, rows])
 
 
-async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[str, Any]:
+async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
     wanted = arguments.get("id", "")[:200]
-    shown: dict[str, Any] = {"list": _list(await studio.items("ListEvaluationJobs"), wanted)}
+    shown = {"comparisons": _list(await studio.items("ListEvaluationJobs"), wanted)}
     if not wanted:
         return shown
     jobs = base_first(await studio.items("ListEvaluationJobs", parent_id=wanted))
     if not jobs:
         raise fail(Code.NOT_FOUND, f"no evaluation {wanted!r}", hint="the list below shows which there are")
-    shown["one"] = _side_by_side(jobs)
-    done = [job["id"] for job in jobs if job["state"] == "succeeded"]
-    if memory.get("answered") != done:
-        try:
-            shown["answers"] = await _answers(studio, jobs, _rows_wanted(arguments))
-            memory["answered"] = done
-        except TunebusError as error:
-            shown["answers"] = banner(f"The answers cannot be read: {error.problem.message}")
+    shown["comparison"] = _side_by_side(jobs)
+    try:
+        shown["answers"] = await _answers(studio, jobs, _rows_wanted(arguments))
+    except TunebusError as error:
+        shown["answers"] = banner(f"The answers cannot be read: {error.problem.message}")
     return shown
 
 
@@ -273,4 +270,4 @@ def _whole(words: str) -> int:
         raise fail(Code.INVALID, f"must be a whole number, not {words.strip()[:40]!r}", param="max_rows") from None
 
 
-PAGE = Page("evaluate", "Evaluate", build)
+PAGE = Page("evaluate", "evaluate.title", build, read, frozenset({"ledger", "telemetry"}))

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.identifiers import utc_now
+from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.markup import (
     Markup,
     ago,
@@ -23,9 +24,10 @@ from tunebus.ui.web.markup import (
     tag,
     text,
 )
-from tunebus.ui.web.page import Arguments, Done, Memory, Page, follow, html, press
+from tunebus.ui.web.page import EVERYTHING, Arguments, Page, html, part
 from tunebus.ui.web.studio import Document, Studio
 
+PARTS = ("counts", "running", "waiting", "failed", "recent")
 MODEL, DATASET, PROMPT = "starter", "starter-questions", "starter-prompt"
 _KINDS = {"fine_tuning_job": "Fine-tune", "evaluation_job": "Evaluation", "export_job": "Export"}
 
@@ -46,7 +48,16 @@ def build(studio: Studio, blocks: Any) -> None:
                 )
             )
         with gr.Column(scale=2, min_width=280):
-            start = gr.Button("Fine-tune the starter model", variant="primary", size="lg", elem_id="tb-first")
+            html(
+                tag(
+                    "button",
+                    "Fine-tune the starter model",
+                    type="button",
+                    kind="tb-button tb-primary tb-large",
+                    id="tb-first",
+                    data_act="start_starter",
+                )
+            )
             html(
                 tag(
                     "p",
@@ -56,18 +67,13 @@ def build(studio: Studio, blocks: Any) -> None:
                     kind="tb-small",
                 )
             )
-    notice = html(elem_id="tb-notice")
-    parts = {name: html(elem_id=f"tb-{name}") for name in ("counts", "running", "waiting", "failed", "recent")}
-    follow(studio, blocks, lambda arguments, memory: read(studio, arguments, memory), parts)
-
-    async def first(arguments: Arguments) -> Done:
-        return Done(goto=f"/jobs?id={await start_starter(studio)}")
-
-    press(start, first, notice=notice)
+    for name in PARTS:
+        part(name)
 
 
-async def start_starter(studio: Studio) -> str:
-    """Queue a fine-tune of what ships with Tunebus; returns the job's id. Errors: `unavailable` before it is loaded."""
+async def start_starter(asking: Asking) -> Done:
+    """Queue a fine-tune of what ships with Tunebus. Errors: `unavailable` before it is loaded."""
+    studio = asking.studio
     try:
         await studio.ask("GetModel", id=MODEL)
         await studio.ask("GetDataset", id=DATASET)
@@ -87,13 +93,13 @@ async def start_starter(studio: Studio) -> str:
             "input_template": "{question}",
             "completion_template": "{answer}",
         }
-        await studio.send("AddPrompt", {"name": PROMPT, "dataset_id": DATASET, **templates})
+        await asking.send("AddPrompt", {"name": PROMPT, "dataset_id": DATASET, **templates})
     job = {"base_model_id": MODEL, "dataset_id": DATASET, "prompt_id": PROMPT, **studio.recommended()}
-    outcome = await studio.send("StartFineTuningJob", job)
-    return str(outcome.id)
+    outcome = await asking.send("StartFineTuningJob", job)
+    return Done(id=outcome.id, goto=f"/jobs?id={outcome.id}")
 
 
-async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[str, Any]:
+async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
     overview = await studio.ask("GetOverview")
     counts = overview["counts"]
     jobs = sum(sum(counts[kind].values()) for kind in ("fine_tuning_jobs", "evaluation_jobs", "export_jobs"))
@@ -185,4 +191,4 @@ def _figure(name: str, value: float) -> str:
     return f"{100 * value:.0f} %" if name == "exact_match" else f"{value:.3g}"
 
 
-PAGE = Page("", "Home", build)
+PAGE = Page("", "home.title", build, read, EVERYTHING, actions={"start_starter": start_starter})

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import gradio as gr
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.identifiers import utc_now
+from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.chart import Series, line_chart
 from tunebus.ui.web.comparison import start_against_base
 from tunebus.ui.web.home import result_of
 from tunebus.ui.web.markup import (
     ACTIVE,
     Markup,
+    act,
     ago,
     badge,
     banner,
@@ -35,12 +36,11 @@ from tunebus.ui.web.markup import (
     tag,
     text,
 )
-from tunebus.ui.web.page import Arguments, Done, Memory, Page, follow, html, press
+from tunebus.ui.web.page import Arguments, Page, part
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.timeline import happened
 
 ENDED = ("stopped", "succeeded", "failed")
-SETTLE_SECONDS = 15.0  # telemetry trickles in a little after a job's end
 TAIL_CHARACTERS = 16_000
 LOG_BYTES = 200_000
 _STOPS = {
@@ -52,63 +52,17 @@ _KINDS = {"fine_tuning_job": "Fine-tune", "evaluation_job": "Evaluation", "expor
 
 
 def build(studio: Studio, blocks: Any) -> None:
-    parts: dict[str, Any] = {"list": html(elem_id="tb-jobs"), "head": html(elem_id="tb-job")}
-    notice = html(elem_id="tb-notice")
-    with gr.Row(elem_classes="tb-actions"):
-        stop = gr.Button("Stop…", visible=False, elem_id="tb-stop", scale=0, min_width=120)
-        compare = gr.Button(
-            "Evaluate against its base", variant="primary", visible=False, elem_id="tb-compare", scale=0, min_width=270
-        )
-    with gr.Column(visible=False, elem_classes="tb-panel tb-confirm") as confirm:
-        asked = html(elem_id="tb-stop-words")
-        with gr.Row(elem_classes="tb-actions"):
-            gracefully = gr.Button(
-                "Stop gracefully", variant="primary", elem_id="tb-stop-gracefully", scale=0, min_width=170
-            )
-            now = gr.Button("Stop now", variant="stop", elem_id="tb-stop-now", scale=0, min_width=120)
-            keep = gr.Button("Keep it running", elem_id="tb-keep", scale=0, min_width=150)
-    parts |= {"stop": stop, "compare": compare}
-    with gr.Row(equal_height=False):
-        with gr.Column(min_width=320):
-            parts["loss"] = html(elem_id="tb-loss")
-        with gr.Column(min_width=320):
-            parts["rate"] = html(elem_id="tb-rate")
-    parts["timeline"] = html(elem_id="tb-timeline")
-    parts["log"] = html(elem_id="tb-log", autoscroll=False)
-    parts["settings"] = html(elem_id="tb-settings")
-    follow(studio, blocks, lambda arguments, memory: read(studio, arguments, memory), parts)
+    for name in ("jobs", "job", "actions", "loss", "rate", "timeline", "log", "settings"):
+        part(name)
 
-    async def asks(arguments: Arguments) -> Done:
-        job = await find(studio, _id(arguments))
-        return Done(updates=[gr.update(visible=True), _stop_words(job)])
 
-    async def keeps(arguments: Arguments) -> Done:
-        return Done(updates=[gr.update(visible=False)])
-
-    async def stops(arguments: Arguments, *, force: bool) -> Done:
-        job = await find(studio, _id(arguments))
-        data = {"id": job["id"], **({"force": force} if job["kind"] != "evaluation_job" else {})}
-        await studio.send(_STOPS[job["kind"]], data)
-        words = "Stopping now." if force else "It stops after the step it is at, with a checkpoint."
-        return Done(banner(words, "success"), updates=[gr.update(visible=False)])
-
-    async def stops_gracefully(arguments: Arguments) -> Done:
-        return await stops(arguments, force=False)
-
-    async def stops_now(arguments: Arguments) -> Done:
-        return await stops(arguments, force=True)
-
-    async def compares(arguments: Arguments) -> Done:
-        job = await find(studio, _id(arguments))
-        if not job.get("adapter_id"):
-            raise fail(Code.WRONG_STATE, "this job has made no adapter")
-        return Done(goto=f"/evaluate?id={await start_against_base(studio, [job['adapter_id']])}")
-
-    press(stop, asks, notice=notice, outputs=[confirm, asked])
-    press(keep, keeps, notice=notice, outputs=[confirm])
-    press(gracefully, stops_gracefully, notice=notice, outputs=[confirm])
-    press(now, stops_now, notice=notice, outputs=[confirm])
-    press(compare, compares, notice=notice)
+async def compare(asking: Asking) -> Done:
+    """Queue an evaluation of a job's adapter beside its base. Errors: `wrong_state` before there is one."""
+    job = await find(asking.studio, str(asking.data.get("id", ""))[:200])
+    if not job.get("adapter_id"):
+        raise fail(Code.WRONG_STATE, "this job has made no adapter")
+    parent = await start_against_base(asking.studio, [job["adapter_id"]])
+    return Done(id=parent, goto=f"/evaluate?id={parent}")
 
 
 async def find(studio: Studio, reference: str) -> Document:
@@ -124,34 +78,48 @@ async def find(studio: Studio, reference: str) -> Document:
         raise error from None
 
 
-async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[str, Any]:
+async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
     if not arguments.get("id"):
-        return {"list": await _all(studio)}
+        return {"jobs": await _all(studio)}
     job = await find(studio, _id(arguments))
-    memory.setdefault("opened", job["id"])
-    live = job["state"] not in ENDED
-    shown: dict[str, Any] = {
-        "head": _head(job),
-        "stop": gr.update(visible=live and job["stop"] != "force"),
-        "compare": gr.update(visible=job["kind"] == "fine_tuning_job" and bool(job.get("adapter_id"))),
-    }
-    if memory.get("version") != job["version"]:
-        shown["settings"] = _settings(job)
-        shown["timeline"] = _timeline(await studio.items("ListEvents", entity_id=job["id"], aggregate=job["kind"]))
-        memory["version"] = job["version"]
-    measured = [job["version"], (job["progress"] or {}).get("t")]
-    if memory.get("measured") != measured or _settling(job):
-        try:
-            if job["kind"] == "fine_tuning_job":
-                curves = await studio.ask("GetMetrics", job_id=job["id"], names=["loss", "eval_loss", "learning_rate"])
-                shown |= _charts(job, curves["series"])
-            shown["log"] = _log(await _tail(studio, job, memory), job)
-            memory["measured"] = measured
-        except TunebusError as error:
-            if error.problem.code != Code.UNAVAILABLE:
-                raise
-            shown["log"] = empty("The log cannot be read: is the projector running?")
+    events = await studio.items("ListEvents", entity_id=job["id"], aggregate=job["kind"])
+    shown = {"job": _head(job), "actions": _actions(job), "settings": _settings(job), "timeline": _timeline(events)}
+    try:
+        if job["kind"] == "fine_tuning_job":
+            curves = await studio.ask("GetMetrics", job_id=job["id"], names=["loss", "eval_loss", "learning_rate"])
+            shown |= _charts(job, curves["series"])
+        shown["log"] = _log(await _tail(studio, job), job)
+    except TunebusError as error:
+        if error.problem.code != Code.UNAVAILABLE:
+            raise
+        shown["log"] = empty("The log cannot be read: is the projector running?")
     return shown
+
+
+def _actions(job: Document) -> Markup:
+    parts: list[object] = []
+    if job["state"] not in ENDED and job["stop"] != "force":
+        stops, same = _STOPS[job["kind"]], {"id": job["id"]}
+        force = {"force": True} if job["kind"] != "evaluation_job" else {}
+        later = "It stops after the step it is at, with a checkpoint."
+        choices = tag(
+            "div",
+            act("Stop gracefully", stops, same, kind="tb-primary", done=later, id="tb-stop-gracefully"),
+            act("Stop now", stops, same | force, kind="tb-danger", done="Stopping now.", id="tb-stop-now"),
+            tag("button", "Keep it running", id="tb-keep", kind="tb-button", type="button", data_close=""),
+            kind="tb-actions",
+        )
+        words = tag("div", _stop_words(job), id="tb-stop-words")
+        parts += [
+            tag("button", "Stop…", type="button", kind="tb-button", id="tb-stop", data_dialog="tb-stopping"),
+            tag("dialog", words, choices, id="tb-stopping", kind="tb-dialog"),
+        ]
+    if job["kind"] == "fine_tuning_job" and job.get("adapter_id"):
+        asks = act(
+            "Evaluate against its base", "compare_with_base", {"id": job["id"]}, kind="tb-primary", id="tb-compare"
+        )
+        parts.append(asks)
+    return tag("div", *parts, kind="tb-actions") if parts else Markup("")
 
 
 async def _all(studio: Studio) -> Markup:
@@ -241,13 +209,6 @@ def _seconds(begin: str | None, end: str | None) -> float | None:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
-def _settling(job: Document) -> bool:
-    """Whether more measurements may still come."""
-    if job["state"] not in ENDED:
-        return False  # its progress changes with every batch of them
-    return (utc_now() - datetime.fromisoformat(job["updated_at"])).total_seconds() < SETTLE_SECONDS
-
-
 def _charts(job: Document, series: Mapping[str, Document]) -> dict[str, Markup]:
     def line(name: str, label: str, *, dots: bool = False) -> list[Series]:
         found = series.get(name)
@@ -266,25 +227,16 @@ def _charts(job: Document, series: Mapping[str, Document]) -> dict[str, Markup]:
     }
 
 
-async def _tail(studio: Studio, job: Document, memory: Memory) -> str:
-    """The last part of the newest attempt's output; only what is new is read."""
-    known = memory.get("log") or {"attempt": job["attempt"], "next": 0, "text": ""}
-    if known["attempt"] != job["attempt"]:
-        known = {"attempt": job["attempt"], "next": 0, "text": ""}
+async def _tail(studio: Studio, job: Document) -> str:
+    """The last part of the newest attempt's output."""
+    offset, tail = 0, ""
     while job["attempt"]:
-        found = await studio.ask(
-            "GetLog", job_id=job["id"], attempt=job["attempt"], offset=known["next"], limit=LOG_BYTES
-        )
-        fresh = found["text"]
-        known = {
-            "attempt": job["attempt"],
-            "next": found["next_offset"],
-            "text": (known["text"] + fresh)[-TAIL_CHARACTERS:],
-        }
-        if len(fresh.encode()) < LOG_BYTES // 2:
+        found = await studio.ask("GetLog", job_id=job["id"], attempt=job["attempt"], offset=offset, limit=LOG_BYTES)
+        tail = (tail + found["text"])[-TAIL_CHARACTERS:]
+        offset = found["next_offset"]
+        if len(found["text"].encode()) < LOG_BYTES // 2:
             break
-    memory["log"] = known
-    return str(known["text"])
+    return tail
 
 
 def _log(tail: str, job: Document) -> Markup:
@@ -366,4 +318,11 @@ def _id(arguments: Arguments) -> str:
     return arguments["id"][:200]
 
 
-PAGE = Page("jobs", "Jobs", build)
+PAGE = Page(
+    "jobs",
+    "jobs.title",
+    build,
+    read,
+    frozenset({"ledger", "telemetry", "workers"}),
+    actions={"compare_with_base": compare},
+)

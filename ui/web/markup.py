@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -48,6 +49,24 @@ def join(parts: Iterable[object], between: str = "") -> Markup:
 def link(words: object, path: str, **arguments: str) -> Markup:
     query = "&".join(f"{key}={quote(value)}" for key, value in arguments.items())
     return tag("a", words, href=f"{path}?{query}" if query else path)
+
+
+def act(
+    words: object,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    kind: str = "",
+    done: str = "",
+    confirm: str = "",
+    goto: str = "",
+    **attributes: str,
+) -> Markup:
+    """A button that asks for the command or action `name` with `values`; `confirm` asks a person first, `done` is said
+    once it is accepted, `goto` is where to go then, with `{id}` for the id of what was made."""
+    given = {"data_act": name, "data_values": json.dumps(values)}
+    given |= {f"data_{key}": value for key, value in (("done", done), ("confirm", confirm), ("goto", goto)) if value}
+    return tag("button", words, kind=f"tb-button {kind}".strip(), type="button", **given, **attributes)
 
 
 def badge(state: str) -> Markup:
@@ -157,7 +176,7 @@ def ago(stamp: str | None, now: datetime) -> Markup:
         if seconds >= size:
             words = f"{int(seconds // size)} {unit} ago"
             break
-    return tag("time", words, datetime=stamp, title=str(moment(stamp)))
+    return tag("time", words, datetime=stamp, title=str(moment(stamp)), data_ago="")
 
 
 def bytes_text(size: int | None) -> str:

@@ -1,6 +1,6 @@
-"""What every page is made of: parts that follow the studio by one timer, and buttons that send a command.
+"""What a page is: parts that follow from its address, forms of Gradio's components, and what its buttons may ask for.
 
-Handlers read projections or send one command, and return; they keep nothing but fingerprints of what a browser shows.
+Handlers read projections or send commands, and return; nothing here remembers a browser.
 """
 
 from __future__ import annotations
@@ -8,19 +8,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 import gradio as gr
+from starlette.responses import Response
 from tunebus.contracts.errors import TunebusError
-from tunebus.ui.web.markup import Markup, banner, join, problem_box, tag
-from tunebus.ui.web.studio import Studio, digest, problem_of
+from tunebus.ui.web.acting import Action
+from tunebus.ui.web.markup import Markup, join, problem_box, tag
+from tunebus.ui.web.studio import Studio, problem_of
+from tunebus.ui.web.words import say
 
-TICK_SECONDS = 1.0
 FOLLOW_LINK = "(to) => { if (to) window.location.assign(to) }"
+GROUPS = ("work", "library", "studio")
+EVERYTHING = frozenset({"ledger", "telemetry", "workers"})
 
 Arguments = Mapping[str, str]
-Memory = dict[str, Any]
-Reader = Callable[[Arguments, Memory], Awaitable[Mapping[str, Any]]]
+Reader = Callable[[Studio, Arguments], Awaitable[Mapping[str, Markup]]]
+Fragment = Callable[[Studio, Arguments], Awaitable[Markup]]
+Data = Callable[[Studio, Arguments], Awaitable[Mapping[str, Any]]]
+Download = Callable[[Studio, Arguments], Awaitable[Response]]
 
 _log = logging.getLogger(__name__)
 
@@ -32,18 +39,37 @@ _QUIET: dict[str, Any] = {
 }
 
 
+async def _nothing(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Page:
-    """One page: `build` lays it out inside the Blocks it is given. `path` is what follows the first slash."""
+    """One page. `path` is what follows the first slash, `title` a key of the words.
+
+    `build` lays it out inside the Blocks it is given. `read` makes the parts that `part` left room for, from the
+    page's address alone; it is asked again when what it `watches` changed (`ledger`, `telemetry`, `workers`).
+    What takes long, or is large, has an address of its own: `fragments` (HTML, `/fragment/NAME`), `data` (JSON,
+    `/data/NAME`), `downloads` (`/download/NAME`). `actions` are what its buttons ask for beside plain commands.
+    Names of all four are shared by all pages.
+    """
 
     path: str
     title: str
     build: Callable[[Studio, Any], None]
+    read: Reader = _nothing
+    watches: frozenset[str] = frozenset({"ledger"})
+    fragments: Mapping[str, Fragment] = field(default_factory=dict)
+    data: Mapping[str, Data] = field(default_factory=dict)
+    downloads: Mapping[str, Download] = field(default_factory=dict)
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    group: Literal["work", "library", "studio"] = "work"
+    beside: bool = False  # reached from other pages only, not from the menu
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a button's action ends with: words to show, values of its outputs, and where to go, if anywhere."""
+class Pressed:
+    """What a Gradio button's action ends with: words to show, values of its outputs, and where to go, if anywhere."""
 
     notice: Markup = Markup("")  # noqa: RUF009  immutable
     updates: Sequence[Any] = field(default=())
@@ -51,68 +77,55 @@ class Done:
 
 
 def html(value: str = "", **options: Any) -> Any:
-    """A part that shows Markup. It runs no script of its own."""
+    """A piece of Markup that stays as it is. It runs no script of its own."""
     return gr.HTML(value, js_on_load=None, padding=False, apply_default_css=False, **options)
 
 
+def part(name: str) -> Any:
+    """Room for a part of this name that `Page.read` makes; its element is `#tb-NAME`."""
+    return html(tag("div", id=f"tb-{name}", data_part=name))
+
+
 def frame(pages: Sequence[Page], current: Page) -> Markup:
-    """The head of a page: the name and the way to every page."""
+    """The head of a page: the name, the way to every page, and room for warnings."""
     brand = tag("a", tag("span", kind="tb-mark", aria_hidden="true"), "Tunebus", kind="tb-brand", href="/")
-    links = [
-        tag("a", page.title, href=f"/{page.path}", **({"aria_current": "page"} if page is current else {}))
-        for page in pages
-    ]
-    return tag("header", brand, tag("nav", *links, aria_label="Pages"), kind="tb-header")
-
-
-def follow(studio: Studio, blocks: Any, read: Reader, parts: Mapping[str, Any]) -> None:
-    """Keep `parts` up to date: at load, and by one timer as long as the page is open.
-
-    `read` gets the arguments of the page's address and a memory of this browser's page, and returns the values of
-    those parts it has news of. Only values that differ from what the browser shows travel to it.
-    """
-    warning = html(elem_id="tb-warning")
-    state = gr.State({"memory": {}, "marks": {}})
-
-    async def refresh(known: dict[str, Memory], request: gr.Request) -> list[Any]:
-        remembered, marks = dict(known["memory"]), dict(known["marks"])
-        shown: dict[str, Any] = {}
-        words = studio.warnings()
-        try:
-            shown.update(await read(dict(request.query_params), remembered))
-        except TunebusError as error:
-            words.append(_sentence(error))
-        except Exception:
-            _log.exception("a page could not be read")
-            words.append("This page met a defect; the studio's log holds the details.")
-        shown["tb-warning"] = join(banner(one) for one in dict.fromkeys(words))
-        updates = [_news(marks, name, shown) for name in ("tb-warning", *parts)]
-        now = {"memory": remembered, "marks": marks}
-        return [gr.skip() if now == known else now, *updates]
-
-    outputs = [state, warning, *parts.values()]
-    blocks.load(refresh, state, outputs, **_QUIET)
-    gr.Timer(TICK_SECONDS).tick(refresh, state, outputs, trigger_mode="once", **_QUIET)
+    groups = []
+    for name in GROUPS:
+        links = [
+            tag("a", say(page.title), href=f"/{page.path}", **({"aria_current": "page"} if page is current else {}))
+            for page in pages
+            if page.group == name and not page.beside
+        ]
+        groups.append(
+            tag("div", tag("span", say(f"frame.group.{name}"), kind="tb-menu-title"), *links, kind="tb-menu-group")
+        )
+    menu = tag("nav", *groups, aria_label=say("frame.pages"), id="tb-menu")
+    opener = tag("button", say("frame.menu"), type="button", kind="tb-button tb-menu-opener", aria_controls="tb-menu")
+    look = tag("button", say("frame.theme"), type="button", kind="tb-button tb-quiet tb-theme", data_theme_switch="")
+    skip = tag("a", say("frame.skip"), kind="tb-skip", href="#tb-content")
+    head = tag("header", brand, opener, menu, look, kind="tb-header")
+    warning = tag("div", id="tb-warning", data_part="warning")
+    return join([skip, head, warning, tag("div", id="tb-content", tabindex="-1")])
 
 
 def press(
     button: Any,
-    action: Callable[..., Awaitable[Done]],
+    action: Callable[..., Awaitable[Pressed]],
     *,
     notice: Any,
     inputs: Sequence[Any] = (),
     outputs: Sequence[Any] = (),
     raw: bool = False,
 ) -> None:
-    """Run `action(arguments, *inputs)` when a button is pressed, and show what it ends with, or what was refused.
+    """Run `action(arguments, *inputs)` when a Gradio button is pressed, and show what it ends with or was refused for.
 
     With `raw` the inputs come as the browser sent them: an upload is then `{"path", "orig_name", …}`, unchecked.
     """
-    goto = gr.Textbox(visible=False)
+    goto, address = gr.Textbox(visible=False), gr.Textbox(visible=False)
 
-    async def pressed(request: gr.Request, *values: Any) -> list[Any]:
+    async def pressed(search: object, *values: Any) -> list[Any]:
         try:
-            done = await action(dict(request.query_params), *values)
+            done = await action(_arguments(search), *values)
         except Exception as error:
             if not isinstance(error, TunebusError):
                 _log.exception("a button's action failed")
@@ -120,7 +133,13 @@ def press(
         return [done.goto, done.notice, *(done.updates or [gr.skip() for _ in outputs])]
 
     event = button.click(
-        pressed, list(inputs), [goto, notice, *outputs], preprocess=not raw, trigger_mode="once", **_QUIET
+        pressed,
+        [address, *inputs],
+        [goto, notice, *outputs],
+        js=_WITH_ADDRESS,
+        preprocess=not raw,
+        trigger_mode="once",
+        **_QUIET,
     )
     event.then(None, goto, None, js=FOLLOW_LINK, **_QUIET)
 
@@ -158,17 +177,21 @@ def when_changed(
     component.change(changed, list(inputs), list(outputs), preprocess=not raw, **_QUIET)
 
 
-def _news(marks: Memory, name: str, shown: Mapping[str, Any]) -> Any:
-    """A part's value when the browser does not show it yet; `marks` are fingerprints of what it shows."""
-    if name not in shown:
-        return gr.skip()
-    mark = digest(shown[name])
-    if marks.get(name) == mark:
-        return gr.skip()
-    marks[name] = mark
-    return shown[name]
+def draft(studio: Studio, blocks: Any, name: str, fields: Sequence[Any]) -> None:
+    """Keep what is typed into a form's fields in the browser until it is sent, whatever happens to page or studio."""
+    kept = gr.BrowserState(None, storage_key=f"tunebus-draft-{name}", secret=studio.browser_secret)
+    blocks.load(None, [kept, *fields], list(fields), js=_RESTORE_DRAFT, **_QUIET)
+    for one in fields:
+        one.change(None, list(fields), kept, js="(...values) => values", **_QUIET)
 
 
-def _sentence(error: TunebusError) -> Markup:
-    problem = error.problem
-    return join([tag("strong", f"{problem.message}."), Markup(" "), problem.hint or ""])
+def _arguments(search: object) -> Arguments:
+    """The arguments of the address a browser is at, which its scripts may have changed since it was loaded."""
+    return dict(parse_qsl(str(search or "").removeprefix("?")))
+
+
+_WITH_ADDRESS = "(address, ...values) => [window.location.search, ...values]"
+_RESTORE_DRAFT = (
+    "(kept, ...values) => Array.isArray(kept) && kept.length === values.length && !window.location.search"
+    " ? kept : values"
+)

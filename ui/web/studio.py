@@ -7,7 +7,11 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
+import time
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +22,13 @@ from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import Code, Problem, TunebusError, fail
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.queries import QUERIES, Query
-from tunebus.projections import queries
+from tunebus.projections import freshness, queries
 from tunebus.services.platform import database
 from tunebus.services.platform.home import STARTER_PACK, Home
 from tunebus.services.platform.settings import Settings
 
 ANSWER_SECONDS = 20.0
+STAMP_SECONDS = 0.2
 DATASET_SUFFIXES = (".csv", ".json", ".jsonl")
 
 Document = dict[str, Any]
@@ -40,11 +45,24 @@ class Studio:
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
         self._unconfirmed: dict[str, str] = {}
+        self._stamps: dict[tuple[str, ...], tuple[float, str]] = {}
+        self._stamping = asyncio.Lock()
 
     @property
     def incoming(self) -> Path:
         """Where uploads wait until they are added; inside the artifact root, so that keeping one is a rename."""
         return self.home.artifacts / "uploads" / ".incoming"
+
+    @cached_property
+    def browser_secret(self) -> str:
+        """What drafts are encrypted with in browsers: the same at each start, another one in each home."""
+        file = self.home.folder / "browser-secret"
+        if not file.exists():
+            made = file.with_suffix(".new")
+            made.touch(0o600)
+            made.write_text(secrets.token_hex(16))
+            made.replace(file)
+        return file.read_text()
 
     async def keep_connecting(self) -> None:
         """Connect to the bus as soon as there is one; from then on the client reconnects by itself."""
@@ -53,6 +71,20 @@ class Studio:
                 await self._connected()
                 return
             await asyncio.sleep(0.5)
+
+    async def stamp(self, watches: Iterable[str]) -> str:
+        """What is there as far as it is watched (`ledger`, `telemetry`, `workers`): another stamp, another state.
+
+        One look answers for a moment, however many pages ask.
+        """
+        wanted = tuple(sorted(watches))
+        async with self._stamping:
+            at, known = self._stamps.get(wanted, (0.0, ""))
+            if time.monotonic() - at < STAMP_SECONDS:
+                return known
+            stamp = await asyncio.to_thread(self._stamp, wanted)
+            self._stamps[wanted] = (time.monotonic(), stamp)
+            return stamp
 
     def warnings(self) -> list[str]:
         """What of the studio does not work right now, in sentences; empty when all is well."""
@@ -108,14 +140,14 @@ class Studio:
         client = await self._connected()
         return await client.query(name, arguments)
 
-    async def send(self, command: str, data: Document) -> Outcome:
+    async def send(self, command: str, data: Document, command_id: str | None = None) -> Outcome:
         """A command's outcome; a rejected one raises its problem. Errors: also `unavailable`, `not_confirmed`.
 
         After `not_confirmed` the same command is sent under the same id, so that asking again does nothing twice.
         """
         client = await self._connected()
         asked = digest(command, json.dumps(data, sort_keys=True))
-        command_id = self._unconfirmed.pop(asked, None) or new_id()
+        command_id = command_id or self._unconfirmed.pop(asked, None) or new_id()
         try:
             outcome = await client.send(command, data, command_id=command_id, timeout=ANSWER_SECONDS)
         except TunebusError as error:
@@ -157,17 +189,36 @@ class Studio:
             raise fail(Code.DISK_FULL, f"the upload cannot be kept: {error.strerror}", param="file") from None
         return self.home.uri(target)
 
+    def _stamp(self, watches: Sequence[str]) -> str:
+        try:
+            ledger, telemetry = self._engines()
+            found: list[object] = []
+            with database.read(ledger) as connection:
+                found.append(freshness.of_ledger(connection))
+                if "workers" in watches:
+                    found.append(freshness.of_workers(connection))
+            if "telemetry" in watches:
+                with contextlib.suppress(database.DatabaseError, DBAPIError), database.read(telemetry) as connection:
+                    found.append(freshness.of_telemetry(connection))
+            return digest(*found)
+        except DBAPIError:
+            return "unavailable"
+
+    def _engines(self) -> tuple[Engine, Engine]:
+        if self._ledger is None:
+            self._ledger = database.open_engine(self.settings.ledger_url, read_only=True)
+        if self._telemetry is None:
+            self._telemetry = database.open_engine(self.settings.telemetry_url, read_only=True)
+        return self._ledger, self._telemetry
+
     def _read(self, query: Query) -> Document:
         try:
-            if self._ledger is None:
-                self._ledger = database.open_engine(self.settings.ledger_url, read_only=True)
-            if self._telemetry is None:
-                self._telemetry = database.open_engine(self.settings.telemetry_url, read_only=True)
+            ledger_engine, telemetry_engine = self._engines()
             try:
-                with database.read(self._telemetry) as measured, database.read(self._ledger) as ledger:
+                with database.read(telemetry_engine) as measured, database.read(ledger_engine) as ledger:
                     return queries.answer(query, ledger, measured)
             except (database.DatabaseError, DBAPIError):
-                with database.read(self._ledger) as ledger:
+                with database.read(ledger_engine) as ledger:
                     return queries.answer(query, ledger)
         except DBAPIError:
             raise fail(

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from tunebus.ui.web.words import client_words
 
+
+def _build_mark() -> str:
+    """What tells one build of the pages from another: a page that was loaded from another one loads anew."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(Path(__file__).parent.rglob("*.*")):
+        if file.suffix in (".py", ".js", ".css", ".toml"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+BUILD = _build_mark()
 STATIC = Path(__file__).parent / "static"
-STATIC_PATH = "/tunebus"
+STATIC_PATH = f"/tunebus/{BUILD}"
+PLOTLY_PATH = "/tunebus/plotly.js"
 
 
 def theme() -> Any:
@@ -66,9 +82,29 @@ def theme() -> Any:
 
 
 def head() -> str:
-    """What goes into each page's head."""
+    """What goes into each page's head: our styles, `style.css` before those of single pages, our scripts, and what
+    these say."""
+    words = json.dumps(dict(client_words())).replace("<", "\\u003c")
+    styles = sorted(STATIC.glob("*.css"), key=lambda file: (file.name != "style.css", file.name))
+    return "".join(
+        [
+            *(f'<link rel="stylesheet" href="{STATIC_PATH}/{file.name}">' for file in styles),
+            f'<script type="application/json" id="tb-words">{words}</script>',
+            f'<meta name="tb-charts" content="{PLOTLY_PATH}">',
+            *(
+                f'<script type="module" src="{STATIC_PATH}/{file.name}"></script>'
+                for file in sorted(STATIC.glob("*.js"))
+            ),
+        ]
+    )
 
-    def file(name: str) -> str:
-        return f"{STATIC_PATH}/{name}?{int((STATIC / name).stat().st_mtime)}"
 
-    return f'<link rel="stylesheet" href="{file("style.css")}"><script defer src="{file("reconnect.js")}"></script>'
+def _plotly() -> Path:
+    """Plotly's script as its Python package carries it; the package itself is never imported."""
+    found = importlib.util.find_spec("plotly")
+    assert found is not None
+    assert found.submodule_search_locations
+    return Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
+
+
+PLOTLY = _plotly()

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 import gradio as gr
 from tunebus.contracts.errors import Code, Problem, TunebusError, combine, fail
 from tunebus.contracts.recipes import LoraSettings, TrainingArguments
-from tunebus.ui.web.markup import empty, join, link, tag
-from tunebus.ui.web.page import Arguments, Done, Memory, Page, at_load, follow, html, press, when_changed
+from tunebus.ui.web.markup import Markup, empty, join, link, tag
+from tunebus.ui.web.page import Arguments, Page, Pressed, at_load, html, part, press, when_changed
 from tunebus.ui.web.studio import Studio
 
 STARTER_MODEL, STARTER_DATASET = "artifact:starter/model", "artifact:starter/questions.jsonl"
@@ -79,7 +79,7 @@ SCHEDULES = get_args(TrainingArguments.model_fields["lr_scheduler_type"].annotat
 def build(studio: Studio, blocks: Any) -> None:
     html(tag("h1", "Train"))
     html(tag("p", "A dataset and a model are enough; an empty field takes the default shown in it.", kind="tb-lead"))
-    parts = {"hint": html(elem_id="tb-hint")}
+    part("hint")
     notice = html(elem_id="tb-notice")
     with gr.Column(elem_classes="tb-panel"):
         with gr.Row():
@@ -99,7 +99,6 @@ def build(studio: Studio, blocks: Any) -> None:
                     label="Adapter name", placeholder="chosen", elem_id="tb-adapter-name", min_width=220
                 )
         start = gr.Button("Start training", variant="primary", size="lg", elem_id="tb-start")
-    follow(studio, blocks, lambda arguments, memory: read(studio, arguments, memory), parts)
 
     async def fill(arguments: Arguments) -> Sequence[Any]:
         datasets = await studio.items("ListDatasets")
@@ -132,10 +131,10 @@ def build(studio: Studio, blocks: Any) -> None:
         schedule_name: str | None,
         name: str,
         *typed: str,
-    ) -> Done:
+    ) -> Pressed:
         command = command_of(dataset_id, model_id, prompt_id, schedule_name, name, typed)
         outcome = await studio.send("StartFineTuningJob", command)
-        return Done(goto=f"/jobs?id={outcome.id}")
+        return Pressed(goto=f"/jobs?id={outcome.id}")
 
     at_load(blocks, fill, [dataset, model, prompt, *fields])
     when_changed(dataset, dataset_changed, [dataset], [prompt])
@@ -176,13 +175,13 @@ def command_of(
     return command
 
 
-async def read(studio: Studio, arguments: Arguments, memory: Memory) -> Mapping[str, Any]:
+async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
     """What is missing before anything can be trained."""
     missing = []
     for query, words, path in (("ListDatasets", "a dataset", "/datasets"), ("ListModels", "a model", None)):
         if not (await studio.ask(query, limit=1))["items"]:
             missing.append(link(f"Add {words}", path) if path else tag("code", "tunebus model add PATH --name NAME"))
-    return {"hint": tag("div", empty("Before you can train:"), join(missing, " · ")) if missing else ""}
+    return {"hint": tag("div", empty("Before you can train:"), join(missing, " · ")) if missing else Markup("")}
 
 
 def _field(setting: Setting) -> Any:
@@ -204,4 +203,4 @@ def _chosen(items: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[s
     return next((item for item in items if wanted in (item["id"], item["name"])), items[-1] if items else None)
 
 
-PAGE = Page("train", "Train", build)
+PAGE = Page("train", "train.title", build, read)

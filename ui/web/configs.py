@@ -1,0 +1,23 @@
+"""Configs: named settings, where they are used and how two differ (`/configs?id=…`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunebus.ui.web.markup import Markup, tag
+from tunebus.ui.web.page import Arguments, Page, html, part
+from tunebus.ui.web.studio import Studio
+from tunebus.ui.web.words import say
+
+
+def build(studio: Studio, blocks: Any) -> None:
+    html(tag("h1", say("configs.title")))
+    part("configs")
+
+
+async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
+    return {"configs": Markup("")}
+
+
+PAGE = Page("configs", "configs.title", build, read, group="library")

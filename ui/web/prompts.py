@@ -1,0 +1,23 @@
+"""Prompts: how rows become texts, with an editor (`/prompts?id=…`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunebus.ui.web.markup import Markup, tag
+from tunebus.ui.web.page import Arguments, Page, html, part
+from tunebus.ui.web.studio import Studio
+from tunebus.ui.web.words import say
+
+
+def build(studio: Studio, blocks: Any) -> None:
+    html(tag("h1", say("prompts.title")))
+    part("prompts")
+
+
+async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
+    return {"prompts": Markup("")}
+
+
+PAGE = Page("prompts", "prompts.title", build, read, group="library")

@@ -1,0 +1,23 @@
+"""Settings and doctor: what this studio runs with, and whether all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunebus.ui.web.markup import Markup, tag
+from tunebus.ui.web.page import Arguments, Page, html, part
+from tunebus.ui.web.studio import Studio
+from tunebus.ui.web.words import say
+
+
+def build(studio: Studio, blocks: Any) -> None:
+    html(tag("h1", say("settings.title")))
+    part("settings")
+
+
+async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
+    return {"settings": Markup("")}
+
+
+PAGE = Page("settings", "settings.title", build, read, group="studio")

@@ -1,0 +1,197 @@
+// Buttons and forms that ask the studio for something: [data-act] names a command or an action of the page.
+// A request has an id that the browser chose and is repeated until the studio has said what became of it, also after a
+// reload; nothing is done twice.
+//
+//   <button data-act="HoldJob" data-values='{"id": "…"}' data-confirm="Sure?" data-done="Held.">Hold</button>
+//   <form data-act="AddPrompt" data-goto="/prompts?id={id}"> <input name="name"> … <button>Add</button> </form>
+//   <button data-act="HoldJob" data-each=".tb-pick:checked">Hold those chosen</button>   each has its own data-values
+//   <button data-dialog="element-id">opens that <dialog></button>
+//
+// Fields of a form become data by their names; data-as says how: number, integer, json, lines, flag. Empty fields are
+// left out. A field that is refused is marked (aria-invalid) and shows why.
+
+import { escape, look, notice, problem, say } from "./live.js";
+
+const AGAIN = 1500;
+const KEY = "tunebus-asked";
+
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-dialog]");
+  if (opener) {
+    document.getElementById(opener.dataset.dialog)?.showModal();
+    return;
+  }
+  if (event.target.closest("[data-close]")) event.target.closest("dialog")?.close();
+  const copier = event.target.closest("[data-copy]");
+  if (copier) navigator.clipboard.writeText(copier.dataset.copy).then(() => notice(escape(say("copied"))));
+  const button = event.target.closest("button[data-act]");
+  if (button && !button.disabled) press(button);
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("form[data-act]");
+  if (!form) return;
+  event.preventDefault();
+  submit(form);
+});
+
+async function press(button) {
+  if (button.dataset.confirm && !(await confirmed(button.dataset.confirm, button.textContent))) return;
+  const values = JSON.parse(button.dataset.values ?? "{}");
+  button.closest("dialog")?.close();
+  const chosen = button.dataset.each
+    ? [...document.querySelectorAll(button.dataset.each)].map((one) => JSON.parse(one.dataset.values))
+    : [{}];
+  button.setAttribute("aria-busy", "true");
+  await Promise.all(chosen.map((one) => start(button, { ...one, ...values })));
+  button.removeAttribute("aria-busy");
+}
+
+async function submit(form) {
+  clearErrors(form);
+  const data = { ...JSON.parse(form.dataset.values ?? "{}"), ...fields(form) };
+  form.setAttribute("aria-busy", "true");
+  const answer = await start(form, data, form);
+  form.removeAttribute("aria-busy");
+  if (answer?.outcome === "accepted") {
+    form.closest("dialog")?.close();
+    if (form.hasAttribute("data-reset")) form.reset();
+  }
+}
+
+/** What a form's fields hold, by name; a dotted name goes into an object. */
+export function fields(form) {
+  const data = {};
+  for (const field of form.elements) {
+    if (!field.name || field.disabled || (field.type === "radio" && !field.checked)) continue;
+    const value = read(field);
+    if (value === undefined) continue;
+    const path = field.name.split(".");
+    let place = data;
+    for (const step of path.slice(0, -1)) place = place[step] ??= {};
+    place[path.at(-1)] = value;
+  }
+  return data;
+}
+
+function read(field) {
+  const as = field.dataset.as;
+  if (field.type === "checkbox" && as !== "list") return field.checked;
+  const text = field.multiple ? [...field.selectedOptions].map((one) => one.value) : field.value;
+  if (field.multiple) return text.length ? text : undefined;
+  if (text.trim() === "" && !field.hasAttribute("data-keep-empty")) return undefined;
+  if (as === "number" || as === "integer") return Number.isFinite(Number(text)) ? Number(text) : text;
+  if (as === "flag") return text === "true";
+  if (as === "lines") return text.split(/[\n,]/).map((one) => one.trim()).filter(Boolean);
+  if (as === "json") {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
+  }
+  return text;
+}
+
+/** Sends one request and sees to it that its answer is learnt. Returns the first answer. */
+async function start(source, data, form = null) {
+  const { act, done = "", goto = "" } = source.dataset;
+  const request = { id: crypto.randomUUID(), act, data, done, goto };
+  remember(request);
+  const answer = await send(request);
+  settle(request, answer, form);
+  return answer;
+}
+
+async function send({ id, act, data }) {
+  try {
+    const answer = await fetch(`/act/${encodeURIComponent(act)}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ id, data }),
+    });
+    return await answer.json();
+  } catch {
+    return { outcome: "pending" };
+  }
+}
+
+function settle(request, answer, form = null) {
+  if (answer.outcome === "pending") {
+    request.box ??= notice(escape(say("not_confirmed")), { kind: "info", stays: true });
+    setTimeout(async () => settle(request, await send(request), form), AGAIN);
+    return;
+  }
+  forget(request.id);
+  request.box?.remove();
+  if (answer.error) {
+    const left = form ? showErrors(form, answer.error) : answer.error;
+    if (left) notice(problem(left), { kind: "error" });
+    return;
+  }
+  const goto = answer.goto || request.goto.replace("{id}", encodeURIComponent(answer.id ?? ""));
+  const said = answer.words || request.done || say("accepted");
+  if (goto) {
+    sessionStorage.setItem("tunebus-said", said);
+    window.location.assign(goto);
+    return;
+  }
+  notice(escape(said));
+  look();
+}
+
+/** Puts each wrong field's message beside it; returns what belongs to no field of the form. */
+export function showErrors(form, error) {
+  const left = (error.details ?? [error]).filter((one) => {
+    const field = one.param && [...form.elements].find((field) => field.name === one.param || field.name === one.param.split(".").at(-1));
+    if (!field) return true;
+    const words = document.createElement("div");
+    words.className = "tb-field-error";
+    words.id = `tb-error-${field.name}`;
+    words.textContent = one.hint ? `${one.message}. ${one.hint}` : one.message;
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", words.id);
+    (field.closest(".tb-field") ?? field).append(words);
+    return false;
+  });
+  form.querySelector("[aria-invalid]")?.focus();
+  return left.length ? { ...error, details: left } : null;
+}
+
+function clearErrors(form) {
+  for (const words of form.querySelectorAll(".tb-field-error")) words.remove();
+  for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+}
+
+/** Asks in a dialog; true when a person agreed. */
+function confirmed(question, agree) {
+  const dialog = document.createElement("dialog");
+  dialog.className = "tb-dialog";
+  dialog.innerHTML = `<p>${escape(question)}</p><form method="dialog" class="tb-actions">`
+    + `<button class="tb-button tb-danger" value="yes">${escape(agree.replace(/…$/, ""))}</button>`
+    + `<button class="tb-button" value="">${escape(say("cancel"))}</button></form>`;
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => {
+    resolve(dialog.returnValue === "yes");
+    dialog.remove();
+  }));
+}
+
+const remembered = () => JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
+
+function remember({ id, act, data, done, goto }) {
+  sessionStorage.setItem(KEY, JSON.stringify([...remembered(), { id, act, data, done, goto }].slice(-50)));
+}
+
+function forget(id) {
+  sessionStorage.setItem(KEY, JSON.stringify(remembered().filter((one) => one.id !== id)));
+}
+
+// What an earlier page of this tab said on leaving, and what it never learnt.
+const said = sessionStorage.getItem("tunebus-said");
+if (said) {
+  sessionStorage.removeItem("tunebus-said");
+  notice(escape(said));
+}
+for (const request of remembered()) send(request).then((answer) => settle({ ...request, goto: "" }, answer));
