@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 
-.PHONY: help demo up test test-browser check format bench torture docs clean
+.PHONY: help demo up test test-browser check format bench torture screenshots docs clean
 
 help: ## show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ format: $(VENV)/.developer ## rewrite the code in the project's format
 
 bench: $(VENV)/.developer ## measure against the baselines, side by side
 	$(BIN)/python -m tests.benchmarks
+
+screenshots: $(VENV)/.developer ## pictures of every page into docs/screenshots
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.screenshots
 
 docs: $(VENV)/.developer ## regenerate the bus reference
 	$(BIN)/python -m tunebus.contracts.asyncapi > docs/asyncapi.yaml
