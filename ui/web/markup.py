@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tunebus.contracts.errors import Problem
+from tunebus.ui.web.icons import LINES
 
 ACTIVE = ("starting", "running", "stopping")
 BEFORE_STEPS = ("loading", "preparing")
@@ -69,8 +70,17 @@ def act(
     return tag("button", words, kind=f"tb-button {kind}".strip(), type="button", **given, **attributes)
 
 
+def icon(name: str) -> Markup:
+    """A small picture beside words that say the same: of a page, a state or an action; nothing where there is none."""
+    if name not in LINES:
+        return Markup("")
+    path = tag("path", d=LINES[name])
+    return tag("svg", path, kind=f"tb-icon tb-icon-{name}", viewBox="0 0 16 16", aria_hidden="true", focusable="false")
+
+
 def badge(state: str) -> Markup:
-    return tag("span", state, kind=f"tb-badge tb-{state}")
+    """A job's state as picture and word."""
+    return tag("span", icon(state), state, kind=f"tb-badge tb-{state}")
 
 
 def moment(stamp: str | None) -> Markup:

@@ -15,7 +15,7 @@ import gradio as gr
 from starlette.responses import Response
 from tunebus.contracts.errors import TunebusError
 from tunebus.ui.web.acting import Action
-from tunebus.ui.web.markup import Markup, join, problem_box, tag
+from tunebus.ui.web.markup import Markup, icon, join, problem_box, tag
 from tunebus.ui.web.studio import Studio, problem_of
 from tunebus.ui.web.words import say
 
@@ -92,7 +92,13 @@ def frame(pages: Sequence[Page], current: Page) -> Markup:
     groups = []
     for name in GROUPS:
         links = [
-            tag("a", say(page.title), href=f"/{page.path}", **({"aria_current": "page"} if page is current else {}))
+            tag(
+                "a",
+                icon(page.path or "home"),
+                say(page.title),
+                href=f"/{page.path}",
+                **({"aria_current": "page"} if page is current else {}),
+            )
             for page in pages
             if page.group == name and not page.beside
         ]
@@ -100,8 +106,22 @@ def frame(pages: Sequence[Page], current: Page) -> Markup:
             tag("div", tag("span", say(f"frame.group.{name}"), kind="tb-menu-title"), *links, kind="tb-menu-group")
         )
     menu = tag("nav", *groups, aria_label=say("frame.pages"), id="tb-menu")
-    opener = tag("button", say("frame.menu"), type="button", kind="tb-button tb-menu-opener", aria_controls="tb-menu")
-    look = tag("button", say("frame.theme"), type="button", kind="tb-button tb-quiet tb-theme", data_theme_switch="")
+    opener = tag(
+        "button",
+        icon("menu"),
+        say("frame.menu"),
+        type="button",
+        kind="tb-button tb-menu-opener",
+        aria_controls="tb-menu",
+    )
+    look = tag(
+        "button",
+        icon("theme"),
+        say("frame.theme"),
+        type="button",
+        kind="tb-button tb-quiet tb-theme",
+        data_theme_switch="",
+    )
     skip = tag("a", say("frame.skip"), kind="tb-skip", href="#tb-content")
     head = tag("header", brand, opener, menu, look, kind="tb-header")
     warning = tag("div", id="tb-warning", data_part="warning")
