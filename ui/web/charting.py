@@ -1,0 +1,300 @@
+"""Charts and logs: elements that their scripts fill (`static/charts.js`, `static/log.js`), and what these ask for.
+
+A page that shows a chart or a log of a job has to watch `telemetry`: its scripts ask anew when the page is told that
+something changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.responses import Response, StreamingResponse
+from tunebus.contracts.errors import Code, fail
+from tunebus.ui.web.markup import ACTIVE, Markup, tag
+from tunebus.ui.web.studio import Document, Studio
+from tunebus.ui.web.words import say
+
+POINTS = 1_500  # drawn of one series
+FIRST_POINTS = 1_200  # asked for at first, so that there is room for those that follow
+LOG_BYTES = 200_000
+DOWNLOAD_BYTES = 1_000_000
+NAMES = 40  # of series in one question
+MARKS = 400
+_BEFORE_TRAINING = ("loading", "preparing")
+_NAME_CHARACTERS = 100
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart: a series of its source by name, where `*` stands for what several have, such as `gpu*_watt`
+    (`label` then names each by `{n}`). `dots` marks every point. `src` where it is not the chart's own.
+    """
+
+    name: str
+    label: str
+    dots: bool = False
+    src: str = ""
+
+
+def chart(
+    title: str,
+    src: str,
+    series: Sequence[Line],
+    *,
+    key: str = "",
+    unit: str = "",
+    by: str = "step",
+    optional: bool = False,
+    csv: str = "",
+) -> Markup:
+    """A chart of series that `src` answers with, such as `metrics_of(job_id)`.
+
+    `unit` is one of `""`, `bytes`, `percent`, `share`, `rate`, `celsius`, `watt`. `by` is `step`, where a person
+    chooses what the x axis counts, or `time`. An `optional` chart is not there while it has no point. `csv` is where
+    its points are as a table.
+    """
+    given = {
+        "title": title,
+        "src": src,
+        "series": [
+            {"name": line.name, "label": line.label, "dots": line.dots, "src": line.src or src} for line in series
+        ],
+        "unit": unit,
+        "by": by,
+        "optional": optional,
+        "csv": csv,
+    }
+    return tag("tb-chart", id=f"tb-chart-{key or series[0].name}", data_keep="", data_chart=json.dumps(given))
+
+
+def controls(by: str = "step") -> Markup:
+    """What a person chooses for all charts of a page: the x axis, smoothing, a logarithmic axis, clipping."""
+    return tag("tb-chart-controls", data_keep="", data_by=by)
+
+
+def metrics_of(job_id: str) -> str:
+    """The address of a job's metrics."""
+    return f"/data/metrics?{urlencode({'job': job_id})}"
+
+
+def training_charts(job_id: str) -> Markup:
+    """Every chart of a fine-tuning by steps, with their controls."""
+    src = metrics_of(job_id)
+
+    def one(key: str, *lines: Line, unit: str = "", optional: bool = False) -> Markup:
+        names = ",".join(line.name for line in lines)
+        table = f"/download/metrics?{urlencode({'job': job_id, 'names': names})}"
+        return chart(say(f"charting.{key}"), src, lines, key=key, unit=unit, optional=optional, csv=table)
+
+    training, held_out = say("charting.training"), say("charting.held_out")
+    charts = [
+        one("loss", Line("loss", training), Line("eval_loss", held_out, dots=True)),
+        one(
+            "token_accuracy",
+            Line("token_accuracy", training),
+            Line("eval_token_accuracy", held_out, dots=True),
+            unit="share",
+            optional=True,
+        ),
+        one("learning_rate", Line("learning_rate", say("charting.learning_rate"))),
+        one("grad_norm", Line("grad_norm", say("charting.grad_norm"))),
+        one(
+            "tokens_per_second",
+            Line("tokens_per_second", say("charting.tokens_per_second")),
+            unit="rate",
+            optional=True,
+        ),
+    ]
+    return tag("div", controls(), tag("div", *charts, kind="tb-charts"))
+
+
+def sparkline(values: Sequence[float | str | None], label: str) -> Markup:
+    """A small curve without axes; values that are no number leave a gap. `label` says what it shows."""
+    numbers = [value if isinstance(value, int | float) else None for value in values]
+    finite = [value for value in numbers if value is not None]
+    if not finite:
+        return Markup("")
+    low, span = min(finite), (max(finite) - min(finite)) or 1.0
+    width, height, edge = 100, 24, 2
+    wide = (width - 2 * edge) / max(1, len(numbers) - 1)
+    path, drawing = [], False
+    for number, value in enumerate(numbers):
+        if value is not None:
+            y = edge + (height - 2 * edge) * (1 - (value - low) / span)
+            path.append(f"{'L' if drawing else 'M'}{edge + number * wide:.1f} {y:.1f}")
+        drawing = value is not None
+    if len(finite) == 1:
+        path.append("h0.1")
+    words = say("charting.sparkline", label=label, first=f"{finite[0]:.4g}", last=f"{finite[-1]:.4g}")
+    return tag(
+        "svg",
+        tag("path", d="".join(path)),
+        kind="tb-sparkline",
+        viewBox=f"0 0 {width} {height}",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=words,
+    )
+
+
+def log_view(job_id: str, attempt: int | None = None) -> Markup:
+    """A job's output as it is printed, with search, levels, attempts and a download; the newest attempt if none is
+    named."""
+    given = {"job": job_id, "attempt": attempt}
+    return tag("tb-log", id="tb-log", data_keep="", data_log=json.dumps(given))
+
+
+async def metrics(studio: Studio, arguments: Mapping[str, str]) -> Document:
+    """`{"version", "state", "next", "begin", "series": {name: {"steps", "values", "times"}}, "marks"}` of a job, or
+    `{"version"}` alone where the asker's `version` is the newest.
+
+    With `since` only points of later steps, which replace all that the asker has of them. `next` is what to ask from
+    the next time: a resumed attempt does steps anew. `marks` are `{"kind", "step", "t", "words"}`.
+    """
+    version = await studio.stamp({"ledger", "telemetry"})
+    if arguments.get("version") == version:
+        return {"version": version}
+    since = number(arguments, "since", -1)
+    names = _names(arguments)
+    found = await studio.ask("GetMetrics", job_id=job_in(arguments), names=names or None, since_step=since)
+    job = await studio.ask("GetFineTuningJob", id=found["job_id"]) if found["kind"] == "fine_tuning_job" else None
+    return {
+        "version": version,
+        "state": found["state"],
+        "next": _reached(found, job),
+        "series": found["series"],
+        "begin": _begin(job),
+        "marks": marks_of(job) if job else [],
+    }
+
+
+def _begin(job: Document | None) -> float | None:
+    """When a job's first attempt began, in Unix seconds."""
+    started = job["attempts_made"][0]["started_at"] if job and job["attempts_made"] else None
+    return datetime.fromisoformat(started).timestamp() if started else None
+
+
+def marks_of(job: Document) -> list[Document]:
+    """What happened to a job at a step: workers lost, attempts resumed, checkpoints."""
+    marks = []
+    for attempt in job["attempts_made"]:
+        step = attempt["resumed_from_step"]
+        if step is not None and attempt["attempt"] > 1:
+            words = say("charting.mark.resumed", attempt=attempt["attempt"], step=step)
+            label = say("charting.mark.attempt", attempt=attempt["attempt"])
+            marks.append(_mark("resumed", step, attempt["running_at"], words) | {"label": label})
+    checkpoints = job["checkpoints"]
+    for checkpoint in checkpoints[:: max(1, -(-len(checkpoints) // MARKS))]:
+        words = say("charting.mark.checkpoint", step=checkpoint["step"])
+        marks.append(_mark("checkpoint", checkpoint["step"], checkpoint["recorded_at"], words))
+    return marks
+
+
+def _mark(kind: str, step: int, at: str | None, words: str) -> Document:
+    seconds = datetime.fromisoformat(at).timestamp() if at else None
+    return {"kind": kind, "step": step, "t": seconds, "words": words}
+
+
+def _reached(found: Document, job: Document | None) -> int:
+    """The step after which points may still come or change."""
+    last = found["last_step"] if found["last_step"] is not None else -1
+    progress = found["progress"]
+    if progress is None or found["state"] not in (*ACTIVE, "queued", "held"):
+        return int(last)
+    if progress["phase"] not in _BEFORE_TRAINING:
+        return int(min(last, progress["step"] - 1))
+    resumed = (job["attempts_made"][-1]["resume_from"] or {}).get("step") if job and job["attempts_made"] else None
+    return int(min(last, resumed if resumed is not None else -1))
+
+
+async def log(studio: Studio, arguments: Mapping[str, str]) -> Document:
+    """A job's output from byte `offset` on, or its end without one:
+    `{"job_id", "attempt", "attempts", "offset", "text", "next_offset", "ended"}`."""
+    attempt = number(arguments, "attempt", 0) or None
+    given: dict[str, Any] = {"job_id": job_in(arguments), "attempt": attempt, "limit": LOG_BYTES}
+    offset = number(arguments, "offset", -1)
+    if offset >= 0:
+        return await studio.ask("GetLog", offset=offset, **given)
+    found = await studio.ask("GetLog", offset=0, **given)
+    while len(found["text"].encode()) > LOG_BYTES // 2:
+        later = await studio.ask("GetLog", offset=found["next_offset"], **given)
+        if not later["text"]:
+            break
+        found = later
+    return found
+
+
+async def log_file(studio: Studio, arguments: Mapping[str, str]) -> Response:
+    """The whole output of an attempt as a text file, streamed."""
+    job, attempt = job_in(arguments), number(arguments, "attempt", 0) or None
+    first = await studio.ask("GetLog", job_id=job, attempt=attempt, limit=DOWNLOAD_BYTES)
+
+    async def pieces() -> AsyncIterator[str]:
+        found = first
+        while found["text"]:
+            yield found["text"]
+            found = await studio.ask(
+                "GetLog", job_id=job, attempt=attempt, offset=found["next_offset"], limit=DOWNLOAD_BYTES
+            )
+
+    name = f"{first['job_id']}-{first['attempt'] or 1}.log"
+    return StreamingResponse(pieces(), media_type="text/plain; charset=utf-8", headers=_as_file(name))
+
+
+async def metrics_file(studio: Studio, arguments: Mapping[str, str]) -> Response:
+    """Series of a job as CSV: a row a step, a column a series."""
+    names = _names(arguments)
+    found = await studio.ask("GetMetrics", job_id=job_in(arguments), names=names or None)
+    columns = names or list(found["series"])
+    rows: dict[int, dict[str, Any]] = {}
+    for name, series in found["series"].items():
+        for step, value in zip(series["steps"], series["values"], strict=True):
+            rows.setdefault(step, {})[name] = value
+    written = io.StringIO()
+    writer = csv.writer(written)
+    writer.writerow(["step", *columns])
+    writer.writerows([step, *(rows[step].get(name, "") for name in columns)] for step in sorted(rows))
+    name = f"{found['job_id']}-{'-'.join(columns)[:80]}.csv"
+    return Response(written.getvalue(), media_type="text/csv; charset=utf-8", headers=_as_file(name))
+
+
+def job_in(arguments: Mapping[str, str]) -> str:
+    """The job that an address names. Errors: `invalid`."""
+    job = arguments.get("job", "")[:200]
+    if not job:
+        raise fail(Code.INVALID, "no job is named", param="job")
+    return job
+
+
+def number(arguments: Mapping[str, str], name: str, otherwise: int) -> int:
+    """A whole number of an address. Errors: `invalid`."""
+    given = arguments.get(name, "")
+    if not given:
+        return otherwise
+    try:
+        found = int(given[:20])
+    except ValueError:
+        raise fail(Code.INVALID, f"{given[:50]!r} is no whole number", param=name) from None
+    if abs(found) > 2**53:
+        raise fail(Code.INVALID, "is too large", param=name)
+    return found
+
+
+def _names(arguments: Mapping[str, str]) -> list[str]:
+    return [name[:_NAME_CHARACTERS] for name in arguments.get("names", "").split(",") if name][:NAMES]
+
+
+def _as_file(name: str) -> dict[str, str]:
+    kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_.") else "_" for letter in name)
+    return {"content-disposition": f'attachment; filename="{kept}"'}
+
+
+DATA = {"metrics": metrics, "log": log}
+DOWNLOADS = {"metrics": metrics_file, "log": log_file}
