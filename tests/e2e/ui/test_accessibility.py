@@ -7,17 +7,11 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.fixtures.browser import Browsing
 from tests.fixtures.looking import THEMES, at_rest, in_theme
-from tests.fixtures.populated import Contents, populate
-from tests.fixtures.studio import Studio
+from tests.fixtures.populated import Contents
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 GRAVE = ("serious", "critical")
-
-
-@pytest.fixture(scope="module")
-def contents(served: Studio) -> Contents:
-    return populate(served, steps=30, rows=8)
 
 
 @pytest.mark.parametrize("theme", THEMES)
