@@ -43,6 +43,7 @@ async function ask() {
     Object.assign(marks, news.marks);
     for (const [name, html] of Object.entries(news.parts)) waiting.set(name, html);
     place();
+    document.documentElement.dataset.version = version;
     document.dispatchEvent(new CustomEvent("tunebus:changed"));
   } catch (trouble) {
     if (trouble instanceof TypeError || trouble.name === "TimeoutError") show("offline", true);
