@@ -35,7 +35,7 @@ def text(value: object) -> Markup:
     return Markup(html.escape(str(value)))
 
 
-def tag(name: str, *children: object, kind: str = "", **attributes: str) -> Markup:
+def tag(name: str, /, *children: object, kind: str = "", **attributes: str) -> Markup:
     """`<name class=kind …>children</name>`; children and attributes are escaped."""
     if kind:
         attributes = {"class": kind, **attributes}

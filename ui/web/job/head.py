@@ -1,0 +1,155 @@
+"""The head of one job: its name and state, how far it is, why it waits, and of a failure the cause and the way out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tunebus.ui.web.job import progress
+from tunebus.ui.web.job.listing import labels
+from tunebus.ui.web.job.names import (
+    EXPORT,
+    FINE_TUNING,
+    WAITING,
+    cause_name,
+    job_name,
+    kind_name,
+    state_badge,
+    subject,
+)
+from tunebus.ui.web.markup import Markup, act, banner, join, link, tag, text
+from tunebus.ui.web.studio import Document
+from tunebus.ui.web.words import phrase, say
+
+_SHORTCUTS = {"batch_size": "per_device_train_batch_size", "num_epochs": "num_train_epochs"}
+"""Fields of a command that the recipe calls otherwise."""
+
+
+def head(job: Document) -> Markup:
+    parts: list[object] = [
+        tag("p", link(say("jobs.title"), "/jobs"), " / ", kind_name(job["kind"]), kind="tb-small"),
+        tag("div", tag("h1", job_name(job)), state_badge(job["state"]), labels(job), kind="tb-title-row"),
+        tag("p", _about(job), kind="tb-lead"),
+    ]
+    parts += [_card(job)] if job["state"] == "failed" else []
+    if job["state"] in WAITING:
+        parts.append(_waiting(job))
+    if job["state"] == "stopping":
+        parts.append(banner(say(f"jobs.stopping.{job['stop']}"), "info"))
+    if job["state"] == "succeeded" and job["message"]:
+        parts.append(banner(job["message"], "info"))
+    if job["attempt"] > 1 and job["state"] != "failed":
+        parts += [_interruptions(job)]
+    parts += [banner(words) for words in job["warnings"]]
+    parts.append(progress.bar(job))
+    return tag("div", *parts, kind="tb-job-head")
+
+
+def _about(job: Document) -> Markup:
+    words: list[object] = [subject(job)]
+    if job["kind"] == FINE_TUNING:
+        words.append(say(f"jobs.method.{job['method']}"))
+    if job["kind"] == EXPORT and job.get("adapter_id"):
+        words.append(link(job.get("adapter_name") or job["adapter_id"], "/adapters", id=str(job["adapter_id"])))
+    if job["attempt"] > 1:
+        words.append(say("jobs.attempt", number=job["attempt"]))
+    if job.get("host"):
+        words.append(say("jobs.on_host", host=job["host"]))
+    if job.get("adapter_id") and job["kind"] == FINE_TUNING:
+        made = link(say("jobs.made_adapter"), "/adapters", id=str(job["adapter_id"]))
+        words.append(made)
+    elif job.get("model_id") and job["kind"] == FINE_TUNING:
+        words.append(link(say("jobs.made_model"), "/models", id=str(job["model_id"])))
+    origin = job.get("origin")
+    if origin:
+        step = f"{origin['step']:,}" if origin.get("step") is not None else ""
+        words.append(phrase(f"jobs.origin.{origin['kind']}", step=step, job=origin_link(origin)))
+    return join(words, " · ")
+
+
+def origin_link(origin: Mapping[str, Any]) -> Markup:
+    return link(say("jobs.origin.job"), "/jobs", id=str(origin["job_id"]))
+
+
+def _waiting(job: Document) -> Markup:
+    reason = str(job["waiting_reason"] or "")
+    parts: list[object] = [tag("strong", f"{reason[:1].upper()}{reason[1:]}.")]
+    if job["queue_position"]:
+        parts.append(tag("div", say("jobs.queue.position", place=job["queue_position"])))
+    others = [
+        join([link(other["name"], "/jobs", id=str(other["id"])), " ", state_badge(other["state"])])
+        if other["state"] != "removed"
+        else text(other["name"])
+        for other in job.get("dependencies") or ()
+    ]
+    if others:
+        parts.append(tag("div", phrase("jobs.queue.depends", jobs=join(others, ", "))))
+    return banner(join(parts), "info")
+
+
+def _interruptions(job: Document) -> Markup:
+    """What ended the attempts before the present one, in a line each."""
+    lines = [
+        tag(
+            "li",
+            phrase(
+                "jobs.interrupted",
+                number=str(attempt["attempt"]),
+                cause=tag("strong", cause_name(attempt["cause"])),
+                message=attempt["message"] or "",
+            ),
+        )
+        for attempt in job["attempts_made"][:-1]
+        if attempt["cause"] and attempt["cause"] not in ("finished", "requested")
+    ]
+    if not lines:
+        return Markup("")
+    return banner(tag("ul", *lines), "warning")
+
+
+def _card(job: Document) -> Markup:
+    """Why it failed, what may be done about it, and the last words of its output."""
+    parts: list[object] = [
+        tag("h2", say("jobs.failed", cause=cause_name(job["cause"]))),
+        tag("p", job["message"] or ""),
+    ]
+    if job["hint"]:
+        parts.append(tag("p", say("jobs.hint", hint=job["hint"])))
+    if job["suggestion"] and job["kind"] == FINE_TUNING:
+        changes = list(suggested(job))
+        shown = [
+            tag("li", tag("code", name), " ", value(before), " → ", tag("strong", value(after)))
+            for name, before, after in changes
+        ]
+        words = say("jobs.do.retry_suggested")
+        button = act(words, "retry_suggested", {"id": job["id"]}, kind="tb-primary", id="tb-retry-suggested")
+        parts += [tag("ul", *shown, kind="tb-changes"), tag("div", button, kind="tb-actions")]
+    detail = (job["attempts_made"] or [{}])[-1].get("detail")
+    if detail:
+        parts.append(
+            tag("details", tag("summary", say("jobs.detail")), tag("pre", detail, kind="tb-log", tabindex="0"))
+        )
+    return tag("section", *parts, kind="tb-banner tb-banner-error tb-cause", id="tb-cause")
+
+
+def suggested(job: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """The changes that a failure suggests: (field, what it was, what it would be)."""
+    recipe: Mapping[str, Any] = job["recipe"]
+    arguments: Mapping[str, Any] = recipe.get("training_arguments") or {}
+    for name, after in (job["suggestion"] or {}).items():
+        if name == "training_arguments" and isinstance(after, Mapping):
+            yield from ((key, arguments.get(key), one) for key, one in after.items())
+        else:
+            known = {"num_memory": recipe.get("num_memory_gb")}
+            before = known.get(name, arguments.get(_SHORTCUTS.get(name, name), recipe.get(name)))
+            yield name, before, after
+
+
+def value(found: Any) -> Markup:
+    """A setting's value: short, and exact."""
+    if isinstance(found, float):
+        return Markup(f"{found:g}")
+    if isinstance(found, list | dict):
+        return text(json.dumps(found) if isinstance(found, dict) else ", ".join(map(str, found)))
+    return text(found)

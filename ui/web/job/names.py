@@ -1,0 +1,64 @@
+"""What people call jobs, their kinds and states; a state is an icon and a word, so that no colour has to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tunebus.ui.web.markup import Markup, icon, link, tag
+from tunebus.ui.web.words import catalogue, phrase, say
+
+FINE_TUNING, EVALUATION, EXPORT = KINDS = ("fine_tuning_job", "evaluation_job", "export_job")
+ACTIVE = ("starting", "running", "stopping")
+WAITING = ("queued", "held", "interrupted")
+ENDED = ("stopped", "succeeded", "failed")
+STATES = (*ACTIVE, *WAITING, *ENDED)
+COMMANDS = {FINE_TUNING: "FineTuningJob", EVALUATION: "EvaluationJob", EXPORT: "ExportJob"}
+"""What the commands and queries of a kind end in."""
+_AS_JOBS = {"lost": "interrupted", "finished": "succeeded"}  # states of attempts that look as those of jobs
+
+
+def state_badge(state: str) -> Markup:
+    """The state of a job, or of one of its attempts."""
+    shown = _AS_JOBS.get(state, state)
+    return tag("span", icon(shown), say(f"jobs.state.{state}"), kind=f"tb-badge tb-{shown}")
+
+
+def kind_name(kind: str) -> str:
+    return say(f"jobs.kind.{kind}")
+
+
+def cause_name(cause: str | None) -> str:
+    """A cause as words; one that nobody has words for yet is shown as it is spelled."""
+    key = f"jobs.cause.{cause}"
+    return say(key) if key in catalogue() else str(cause or "").replace("_", " ")
+
+
+def job_name(job: Mapping[str, Any]) -> str:
+    """The adapter or model that it makes, or what it scores or exports."""
+    if job["kind"] == FINE_TUNING:
+        return str(job["adapter_name"])
+    model = str(job.get("base_model_name") or job["base_model_id"])
+    return f"{model} + {job['adapter_name']}" if job.get("adapter_name") else model
+
+
+def job_link(job: Mapping[str, Any]) -> Markup:
+    return link(job_name(job), "/jobs", id=str(job["id"]))
+
+
+def subject(job: Mapping[str, Any]) -> Markup:
+    """What it works with, with links: a model on a dataset."""
+    if job["kind"] == EXPORT:
+        return tag("span", say(f"jobs.export.{job['type']}"))
+    model = link(job.get("base_model_name") or job["base_model_id"], "/models", id=str(job["base_model_id"]))
+    if not job.get("dataset_id"):
+        return model
+    dataset = link(job.get("dataset_name") or job["dataset_id"], "/datasets", id=str(job["dataset_id"]))
+    return phrase("jobs.on", model=model, dataset=dataset)
+
+
+def seconds_between(begin: str | None, end: str | None) -> float | None:
+    if not begin or not end:
+        return None
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()

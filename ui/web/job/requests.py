@@ -1,0 +1,175 @@
+"""What buttons ask for that takes several commands: the same for many jobs, and what needs the job looked up first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.ui.web.acting import Action, Asking, Done
+from tunebus.ui.web.comparison import start_against_base
+from tunebus.ui.web.job.names import COMMANDS, job_name
+from tunebus.ui.web.studio import Document, Studio
+from tunebus.ui.web.words import say
+
+MOST = 200
+Do = Callable[[Asking, Document], Awaitable[Any]]
+
+
+async def find(studio: Studio, reference: str) -> Document:
+    """A job of any kind, whole. Errors: `not_found`."""
+    first: TunebusError | None = None
+    for name in COMMANDS.values():
+        try:
+            return await studio.ask(f"Get{name}", id=reference)
+        except TunebusError as error:
+            if error.problem.code != Code.NOT_FOUND:
+                raise
+            first = first or error
+    assert first is not None
+    raise first
+
+
+async def compare_with_base(asking: Asking) -> Done:
+    """Queue an evaluation of a job's adapter beside its base. Errors: `wrong_state` before there is one."""
+    job = await find(asking.studio, _text(asking, "id"))
+    if not job.get("adapter_id"):
+        raise fail(Code.WRONG_STATE, say("jobs.refused.no_adapter"))
+    parent = await start_against_base(asking.studio, [job["adapter_id"]])
+    return Done(id=parent, goto=f"/evaluate?id={parent}")
+
+
+async def retry_suggested(asking: Asking) -> Done:
+    """Try a failed job again with the change that its failure suggests; where that makes it another job, queue that."""
+    job = await find(asking.studio, _text(asking, "id"))
+    try:
+        await asking.send("RetryFineTuningJob", {"id": job["id"], "suggested": True})
+    except TunebusError as error:
+        if error.problem.code != Code.NOT_SUPPORTED:
+            raise
+        outcome = await asking.send("CloneFineTuningJob", {"id": job["id"], "changes": job["suggestion"]})
+        return Done(id=outcome.id, goto=f"/jobs?id={outcome.id}", words=say("jobs.done.cloned"))
+    return Done(id=job["id"], words=say("jobs.done.again"))
+
+
+async def derive_job(asking: Asking) -> Done:
+    """Queue a clone or a branch of a job, with `changes`, and `more` of them as an object. Errors: the command's."""
+    changes, more = asking.data.get("changes", {}), asking.data.get("more", {})
+    if not isinstance(changes, dict) or not isinstance(more, dict):
+        raise fail(Code.INVALID, say("jobs.refused.no_object"), param="more", hint='{"lora": {"r": 32}}')
+    command = "BranchFineTuningJob" if asking.data.get("by") == "branch" else "CloneFineTuningJob"
+    given: Document = {"id": _text(asking, "id"), "changes": {**changes, **more}}
+    given |= {name: asking.data[name] for name in ("adapter_name", "step") if asking.data.get(name) is not None}
+    outcome = await asking.send(command, given)
+    return Done(id=outcome.id)
+
+
+async def annotate_job(asking: Asking) -> Done:
+    """Write a job's labels and notes, where they are not so already."""
+    job = await find(asking.studio, _text(asking, "id"))
+    for name, command in (("labels", "LabelJob"), ("notes", "NoteJob")):
+        if name in asking.data and asking.data[name] != job[name]:
+            await asking.send(command, {"job_id": job["id"], name: asking.data[name]})
+    return Done(id=job["id"])
+
+
+async def label_jobs(asking: Asking) -> Done:
+    """Add labels to jobs, and take others away."""
+    add, remove = _texts(asking, "add"), {label.casefold() for label in _texts(asking, "remove")}
+    if not add and not remove:
+        raise fail(Code.INVALID, say("jobs.refused.no_label"), param="add")
+
+    async def do(asking: Asking, job: Document) -> None:
+        kept = [label for label in job["labels"] if label.casefold() not in remove]
+        known = {label.casefold() for label in kept}
+        new = [label for label in add if label.casefold() not in known]
+        await asking.send("LabelJob", {"job_id": job["id"], "labels": kept + new}, job["id"])
+
+    return await _each(asking, do, "labelled")
+
+
+async def stop_jobs(asking: Asking) -> Done:
+    async def do(asking: Asking, job: Document) -> None:
+        await asking.send(f"Stop{COMMANDS[job['kind']]}", {"id": job["id"]}, job["id"])
+
+    return await _each(asking, do, "stopping")
+
+
+async def hold_jobs(asking: Asking) -> Done:
+    async def do(asking: Asking, job: Document) -> None:
+        await asking.send("HoldJob", {"job_id": job["id"]}, job["id"])
+
+    return await _each(asking, do, "held")
+
+
+async def release_jobs(asking: Asking) -> Done:
+    async def do(asking: Asking, job: Document) -> None:
+        await asking.send("ReleaseJob", {"job_id": job["id"]}, job["id"])
+
+    return await _each(asking, do, "released")
+
+
+async def remove_jobs(asking: Asking) -> Done:
+    async def do(asking: Asking, job: Document) -> None:
+        await asking.send(f"Remove{COMMANDS[job['kind']]}", {"id": job["id"]}, job["id"])
+
+    return await _each(asking, do, "removed")
+
+
+async def _each(asking: Asking, do: Do, done: str) -> Done:
+    """Do it for every named job, and say of how many it came about and why not of the others.
+
+    Errors: what the first was refused with, where all were.
+    """
+    ids = _texts(asking, "ids")
+    if not ids:
+        raise fail(Code.INVALID, say("jobs.refused.none_chosen"), param="ids")
+    if len(ids) > MOST:
+        raise fail(Code.TOO_LARGE, say("jobs.refused.too_many", count=MOST), param="ids")
+    refused: list[tuple[str, Problem]] = []
+
+    async def one(reference: str) -> None:
+        name = reference
+        try:
+            job = await find(asking.studio, reference)
+            name = job_name(job)
+            await do(asking, job)
+        except TunebusError as error:
+            # What is not known to have happened is asked for again, all of it, under the same ids.
+            if error.problem.code in (Code.NOT_CONFIRMED, Code.UNAVAILABLE):
+                raise
+            refused.append((name, error.problem))
+
+    await asyncio.gather(*(one(reference) for reference in dict.fromkeys(ids)))
+    count = len(set(ids)) - len(refused)
+    details = [problem.model_copy(update={"param": name}) for name, problem in refused]
+    if not count:
+        raise TunebusError(refused[0][1].model_copy(update={"details": details}))
+    words = [say(f"jobs.bulk.done.{done}", count=count)]
+    words += [f"{name}: {problem.message}." for name, problem in refused]
+    return Done(words=" ".join(words))
+
+
+def _text(asking: Asking, name: str) -> str:
+    return str(asking.data.get(name, ""))[:200]
+
+
+def _texts(asking: Asking, name: str) -> Sequence[str]:
+    found = asking.data.get(name)
+    if not isinstance(found, list):
+        return []
+    return [one.strip()[:200] for one in found if isinstance(one, str) and one.strip()]
+
+
+ACTIONS: dict[str, Action] = {
+    "compare_with_base": compare_with_base,
+    "retry_suggested": retry_suggested,
+    "derive_job": derive_job,
+    "annotate_job": annotate_job,
+    "label_jobs": label_jobs,
+    "stop_jobs": stop_jobs,
+    "hold_jobs": hold_jobs,
+    "release_jobs": release_jobs,
+    "remove_jobs": remove_jobs,
+}

@@ -1,0 +1,401 @@
+"""The tabs of one job, each with an address of its own: what it measured, answered, kept, printed and was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from tunebus.contracts.errors import Code, TunebusError
+from tunebus.ui.web.chart import Series, line_chart
+from tunebus.ui.web.job import progress
+from tunebus.ui.web.job.figures import Measured, against_estimate, resolved_of
+from tunebus.ui.web.job.head import value
+from tunebus.ui.web.job.names import ENDED, EVALUATION, EXPORT, FINE_TUNING, cause_name, state_badge
+from tunebus.ui.web.markup import Markup, act, empty, join, link, moment, pairs, section, table, tag, text
+from tunebus.ui.web.page import Arguments
+from tunebus.ui.web.studio import Document, Studio
+from tunebus.ui.web.timeline import happened
+from tunebus.ui.web.words import say
+
+TAIL_CHARACTERS = 16_000
+LOG_BYTES = 200_000
+
+Tab = Callable[[Studio, Document, Measured, Arguments], Awaitable[Markup]]
+
+
+def address(job: Mapping[str, Any], **arguments: object) -> str:
+    return f"/jobs?{urlencode({'id': job['id'], **arguments})}"
+
+
+def chosen(job: Mapping[str, Any], arguments: Arguments) -> str:
+    """The tab that an address names; the first where it names none that this kind of job has."""
+    names = TABS[job["kind"]]
+    asked = str(arguments.get("tab", ""))
+    return asked if asked in names else next(iter(names))
+
+
+def nav(job: Document, current: str) -> Markup:
+    links = [
+        tag(
+            "a",
+            say(f"jobs.tab.{name}"),
+            href=address(job, tab=name),
+            data_partial="",
+            **({"aria_current": "page"} if name == current else {}),
+        )
+        for name in TABS[job["kind"]]
+    ]
+    return tag("nav", *links, kind="tb-views tb-tabs", aria_label=say("jobs.tabs"))
+
+
+async def show(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    name = chosen(job, arguments)
+    try:
+        return await TABS[job["kind"]][name](studio, job, measured, arguments)
+    except TunebusError as error:
+        if error.problem.code != Code.UNAVAILABLE:
+            raise
+        return empty(say("jobs.unmeasured"))
+
+
+async def _charts(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    curves = await studio.ask("GetMetrics", job_id=job["id"], names=["loss", "eval_loss", "learning_rate"])
+    series = curves["series"]
+
+    def line(name: str, label: str, *, dots: bool = False) -> list[Series]:
+        found = series.get(name)
+        return [Series(label, found["steps"], found["values"], dots=dots)] if found else []
+
+    marks = {
+        attempt["resumed_from_step"]: say("jobs.resumed", number=attempt["attempt"])
+        for attempt in job["attempts_made"]
+        if attempt["resumed_from_step"]
+    }
+    loss = line("loss", say("jobs.figure.loss")) + line("eval_loss", say("jobs.figure.eval_loss"), dots=True)
+    last = job["total_steps"]
+    rates = line("learning_rate", say("jobs.figure.learning_rate"))
+    return join(
+        [
+            tag("div", line_chart(say("jobs.chart.loss"), loss, last_step=last, marks=marks), id="tb-loss"),
+            tag("div", line_chart(say("jobs.figure.learning_rate"), rates, last_step=last, marks=marks), id="tb-rate"),
+        ]
+    )
+
+
+async def _samples(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    """What the base model answered to held-out rows, and what the model answers at a step that the address names."""
+    found = await studio.ask("GetSamples", job_id=job["id"])
+    if not found["rows"]:
+        return empty(say("jobs.samples.none" if job["state"] in ENDED else "jobs.samples.none_yet"))
+    steps: Sequence[int] = found["steps"]
+    asked = str(arguments.get("step", ""))
+    step = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 12 and int(asked) in steps else None
+    shown = step if step is not None else (steps[-1] if steps else None)
+    links = [
+        tag(
+            "a",
+            f"{one:,}",
+            href=address(job, tab="samples", step=one),
+            data_partial="",
+            **({"aria_current": "true"} if one == shown else {}),
+        )
+        for one in steps
+    ]
+    parts: list[object] = [tag("p", say("jobs.samples.lead"), kind="tb-small")]
+    if links:
+        parts.append(
+            tag("nav", say("jobs.samples.step"), " ", *links, kind="tb-views", aria_label=say("jobs.samples.steps"))
+        )
+    for row in found["rows"]:
+        now = next((one["answer"] for one in row["answers"] if one["step"] == shown), None)
+        parts.append(
+            tag(
+                "article",
+                tag("h3", say("jobs.samples.row", number=row["row"] + 1)),
+                _said("prompt", row["prompt"]),
+                _said("reference", row["reference"]),
+                tag(
+                    "div",
+                    _said("base", row["base"], row["reference"]),
+                    _said("now", now, row["reference"], step=shown),
+                    kind="tb-two",
+                ),
+                kind="tb-panel tb-sample",
+                data_key=f"row-{row['row']}",
+            )
+        )
+    return join(parts)
+
+
+def _said(who: str, words: str | None, reference: str | None = None, *, step: int | None = None) -> Markup:
+    """A text with whose it is; an answer that is the reference says so."""
+    name = say(f"jobs.samples.{who}", step=f"{step:,}" if step is not None else "")
+    right = reference is not None and words is not None and words.strip() == reference.strip()
+    mark = tag("span", say("jobs.samples.right"), kind="tb-right") if right else Markup("")
+    body = tag("pre", words) if words is not None else tag("p", say("jobs.samples.waiting"), kind="tb-small")
+    return tag("div", tag("div", name, " ", mark, kind="tb-small"), body, kind="tb-example")
+
+
+async def _checkpoints(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    if not job["checkpoints"]:
+        return empty(say("jobs.checkpoints.none" if job["state"] in ENDED else "jobs.checkpoints.none_yet"))
+    again = job["state"] in ("failed", "stopped")
+    best = _best_step(job["checkpoints"])
+    rows = []
+    for point in reversed(job["checkpoints"]):
+        made: list[object] = []
+        if again:
+            made.append(
+                act(
+                    say("jobs.do.resume_here"),
+                    "ResumeFineTuningJob",
+                    {"id": job["id"], "step": point["step"]},
+                    done=say("jobs.done.again"),
+                )
+            )
+        made.append(
+            act(
+                say("jobs.do.branch_here"),
+                "BranchFineTuningJob",
+                {"id": job["id"], "step": point["step"]},
+                confirm=say("jobs.branch.sure", step=f"{point['step']:,}"),
+                goto="/jobs?id={id}",
+            )
+        )
+        mark = tag("span", say("jobs.checkpoints.best"), kind="tb-badge tb-succeeded")
+        rows.append(
+            (
+                join([f"{point['step']:,} ", mark if point["step"] == best else Markup("")]),
+                progress.figure("loss", point["loss"]),
+                progress.figure("eval_loss", point["eval_loss"]),
+                str(point["attempt"]),
+                moment(point["recorded_at"]),
+                tag("div", *made, kind="tb-actions"),
+            )
+        )
+    heads = [say(f"jobs.checkpoints.{name}") for name in ("step", "loss", "eval_loss", "attempt", "when", "do")]
+    return join([tag("p", say("jobs.checkpoints.lead"), kind="tb-small"), table(heads, rows)])
+
+
+def _best_step(points: Sequence[Mapping[str, Any]]) -> int | None:
+    scored = [point for point in points if point["eval_loss"] is not None]
+    return min(scored, key=lambda point: (point["eval_loss"], point["step"]))["step"] if scored else None
+
+
+async def _logs(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    offset, tail = 0, ""
+    while job["attempt"]:
+        found = await studio.ask("GetLog", job_id=job["id"], attempt=job["attempt"], offset=offset, limit=LOG_BYTES)
+        tail = (tail + found["text"])[-TAIL_CHARACTERS:]
+        offset = found["next_offset"]
+        if len(found["text"].encode()) < LOG_BYTES // 2:
+            break
+    lines = [line.rsplit("\r", 1)[-1] for line in tail.replace("\r\n", "\n").split("\n")]
+    shown = "\n".join(lines).strip("\n")
+    if not shown:
+        return empty(say("jobs.log.none" if job["state"] in ENDED else "jobs.log.none_yet"))
+    return tag(
+        "div", tag("pre", shown, kind="tb-log", tabindex="0", role="log", aria_label=say("jobs.log.name")), id="tb-log"
+    )
+
+
+async def _system(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    resolved = resolved_of(job)
+    rows = [
+        (
+            str(attempt["attempt"]),
+            state_badge(attempt["state"]),
+            attempt["host"],
+            attempt["worker_id"],
+            moment(attempt["started_at"]),
+            moment(attempt["ended_at"]),
+            cause_name(attempt["cause"]) if attempt["cause"] else "",
+        )
+        for attempt in job["attempts_made"]
+    ]
+    facts = [
+        (say("jobs.system.device"), resolved.get("gpu") or resolved.get("device")),
+        (say("jobs.system.precision"), resolved.get("precision")),
+        (say("jobs.system.threads"), resolved.get("threads")),
+        (say("jobs.system.gpus"), ", ".join(job["gpus"]) or None),
+        (say("jobs.system.memory_limit"), f"{job['num_memory']:g} GiB" if job["num_memory"] else None),
+    ]
+    heads = [say(f"jobs.system.{name}") for name in ("attempt", "state", "host", "worker", "from", "to", "cause")]
+    parts = [section(say("jobs.system.machine"), pairs((name, found) for name, found in facts if found is not None))]
+    estimate = against_estimate(job, measured)
+    if estimate:
+        parts.append(section(say("jobs.system.estimate"), estimate))
+    if rows:
+        parts.append(section(say("jobs.system.attempts"), table(heads, rows)))
+    return join(parts)
+
+
+async def _data(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    source: Mapping[str, Any] | None = job["recipe"].get("dataset")
+    if not source:
+        prompts = job["recipe"].get("prompts") or ()
+        if not prompts:
+            return empty(say("jobs.data.none"))
+        return tag("ol", *(tag("li", tag("pre", one if isinstance(one, str) else value(one))) for one in prompts))
+    resolved = resolved_of(job)
+    name = link(job["dataset_name"] or source["dataset_id"], "/datasets", id=str(source["dataset_id"]))
+    facts: list[tuple[str, object]] = [
+        (say("jobs.data.dataset"), name),
+        (say("jobs.data.format"), source["format"]),
+        (say("jobs.data.columns"), ", ".join(source["features"])),
+        (say("jobs.data.share"), f"{100 * source['dataset_fraction']:g} %"),
+        (say("jobs.data.held_out"), f"{100 * (1 - source['train_test_split']):.3g} %"),
+        (say("jobs.data.seed"), str(source["split_seed"])),
+        (say("jobs.data.text_format"), resolved.get("text_format")),
+        (say("jobs.data.max_length"), resolved.get("max_length")),
+        (say("jobs.data.length_median"), resolved.get("length_median")),
+        (say("jobs.data.length_p99"), resolved.get("length_p99")),
+        (say("jobs.data.sha256"), tag("code", source["sha256"])),
+    ]
+    parts = [pairs((words, found) for words, found in facts if found is not None)]
+    counted = [(part, resolved[part]) for part in ("train", "held_out") if isinstance(resolved.get(part), Mapping)]
+    if counted:
+        names = list(counted[0][1])
+        rows = [
+            (
+                say("jobs.data.train" if part == "train" else "jobs.data.held_out_rows"),
+                *(f"{counts[name]:,}" if counts[name] is not None else "–" for name in names),
+            )
+            for part, counts in counted
+        ]
+        parts.append(table(["", *(name.replace("_", " ") for name in names)], rows))
+    templates = source.get("prompt")
+    if templates:
+        shown = [
+            tag(
+                "div",
+                tag("div", name.replace("_", " "), kind="tb-small"),
+                tag("pre", templates[name]),
+                kind="tb-example",
+            )
+            for name in ("prompt_template", "input_template", "completion_template")
+        ]
+        parts.append(section(say("jobs.data.prompt"), *shown))
+    return join(parts)
+
+
+async def _settings(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    """Every setting as it was asked for and as it ran, where it came from, and why it is what it is."""
+    recipe = job["recipe"]
+    sources, reasons = recipe.get("sources") or {}, recipe.get("reasons") or {}
+    resolved = resolved_of(job)
+    ran = {**resolved, **(resolved.get("lora") or {}), **(resolved.get("generation") or {})}
+    asked = {
+        **(recipe.get("training_arguments") or {}),
+        **(recipe.get("lora") or {}),
+        **(recipe.get("generation") or {}),
+        **{name: recipe[name] for name in _OWN if recipe.get(name) is not None},
+    }
+    rows = [
+        (
+            tag("code", name),
+            value(wanted) if wanted is not None else tag("span", say("jobs.settings.automatic"), kind="tb-small"),
+            value(ran[name]) if name in ran else "",
+            say(f"jobs.settings.from_{sources.get(name, 'default')}"),
+            reasons.get(name, ""),
+        )
+        for name, wanted in sorted(asked.items(), key=lambda one: (sources.get(one[0], "default") == "default", one[0]))
+    ]
+    heads = [say(f"jobs.settings.{name}") for name in ("name", "asked", "ran", "source", "why")]
+    parts: list[object] = []
+    if job.get("changes"):
+        parts.append(section(say("jobs.settings.changed"), differences(job["changes"])))
+    parts.append(table(heads, rows, kind="tb-settings"))
+    versions = (job["attempts_made"] or [{}])[-1].get("versions") or {}
+    if versions:
+        parts.append(section(say("jobs.settings.versions"), pairs(sorted(versions.items()))))
+    facts = [
+        (say("jobs.settings.id"), tag("code", job["id"])),
+        (say("jobs.settings.folder"), tag("code", job["out_dir"])),
+        (say("jobs.settings.model"), tag("code", recipe["model"]["sha256"])),
+    ]
+    parts.append(section(say("jobs.settings.identity"), pairs(facts)))
+    return join(parts)
+
+
+_OWN = (
+    "text_format",
+    "batch_size",
+    "max_rows",
+    "max_length",
+    "seed",
+    "type",
+    "dtype",
+    "num_cpu",
+    "num_gpu",
+    "num_memory_gb",
+)
+
+
+def differences(changes: Mapping[str, Sequence[Any]]) -> Markup:
+    lines = [
+        tag("li", tag("code", name), " ", value(before), " → ", tag("strong", value(after)))
+        for name, (before, after) in changes.items()
+    ]
+    return tag("ul", *lines, kind="tb-changes")
+
+
+async def _events(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    events = await studio.items("ListEvents", entity_id=job["id"], aggregate=job["kind"])
+    rows = [
+        tag(
+            "li",
+            tag(
+                "time",
+                event["recorded_at"][11:19],
+                datetime=event["recorded_at"],
+                title=str(moment(event["recorded_at"])),
+            ),
+            tag("div", tag("strong", event["type"]), tag("span", happened(event["type"], event["data"])), _by(event)),
+            data_key=str(event["position"]),
+        )
+        for event in events
+    ]
+    return tag("div", tag("ol", *rows, kind="tb-timeline"), id="tb-timeline")
+
+
+def _by(event: Mapping[str, Any]) -> Markup:
+    return tag("div", say("jobs.events.by", actor=event["actor"]), kind="tb-small") if event["actor"] else Markup("")
+
+
+async def _results(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    metrics: Mapping[str, Any] = job["metrics"] or {}
+    if not metrics:
+        return empty(say("jobs.results.none" if job["state"] in ENDED else "jobs.results.none_yet"))
+    rows = [(name.replace("_", " "), progress.figure(name, found)) for name, found in sorted(metrics.items())]
+    return join(
+        [
+            tag("p", link(say("jobs.do.side_by_side"), "/evaluate", id=str(job["parent_id"]))),
+            table([say("jobs.results.metric"), say("jobs.results.value")], rows),
+        ]
+    )
+
+
+async def _check(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
+    checked = job.get("checked") or {}
+    facts: list[tuple[str, object]] = [
+        (say("jobs.export.type"), say(f"jobs.export.{job['type']}")),
+        (say("jobs.export.where"), tag("code", job["destination"]) if job.get("destination") else None),
+        (say("jobs.export.registered"), job.get("registered_model")),
+        (say("jobs.figure.dtype"), checked.get("dtype")),
+    ]
+    words = (
+        say("jobs.export.checked", equal=checked["equal"], prompts=checked["prompts"])
+        if checked.get("prompts")
+        else say("jobs.export.unchecked")
+    )
+    return join([tag("p", text(words)), pairs((name, found) for name, found in facts if found is not None)])
+
+
+_SAME: dict[str, Tab] = {"logs": _logs, "system": _system, "data": _data, "settings": _settings, "events": _events}
+TABS: dict[str, dict[str, Tab]] = {
+    FINE_TUNING: {"charts": _charts, "samples": _samples, "checkpoints": _checkpoints, **_SAME},
+    EVALUATION: {"results": _results, **_SAME},
+    EXPORT: {"check": _check, **{name: tab for name, tab in _SAME.items() if name != "data"}},
+}
