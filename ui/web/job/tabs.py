@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tunebus.contracts.errors import Code, TunebusError
-from tunebus.ui.web.chart import Series, line_chart
+from tunebus.ui.web import charting
 from tunebus.ui.web.job import progress
 from tunebus.ui.web.job.figures import Measured, against_estimate, resolved_of
 from tunebus.ui.web.job.head import value
@@ -17,9 +17,6 @@ from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.timeline import happened
 from tunebus.ui.web.words import say
-
-TAIL_CHARACTERS = 16_000
-LOG_BYTES = 200_000
 
 Tab = Callable[[Studio, Document, Measured, Arguments], Awaitable[Markup]]
 
@@ -60,27 +57,7 @@ async def show(studio: Studio, job: Document, measured: Measured, arguments: Arg
 
 
 async def _charts(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
-    curves = await studio.ask("GetMetrics", job_id=job["id"], names=["loss", "eval_loss", "learning_rate"])
-    series = curves["series"]
-
-    def line(name: str, label: str, *, dots: bool = False) -> list[Series]:
-        found = series.get(name)
-        return [Series(label, found["steps"], found["values"], dots=dots)] if found else []
-
-    marks = {
-        attempt["resumed_from_step"]: say("jobs.resumed", number=attempt["attempt"])
-        for attempt in job["attempts_made"]
-        if attempt["resumed_from_step"]
-    }
-    loss = line("loss", say("jobs.figure.loss")) + line("eval_loss", say("jobs.figure.eval_loss"), dots=True)
-    last = job["total_steps"]
-    rates = line("learning_rate", say("jobs.figure.learning_rate"))
-    return join(
-        [
-            tag("div", line_chart(say("jobs.chart.loss"), loss, last_step=last, marks=marks), id="tb-loss"),
-            tag("div", line_chart(say("jobs.figure.learning_rate"), rates, last_step=last, marks=marks), id="tb-rate"),
-        ]
-    )
+    return charting.training_charts(job["id"])
 
 
 async def _samples(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
@@ -184,20 +161,9 @@ def _best_step(points: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 async def _logs(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
-    offset, tail = 0, ""
-    while job["attempt"]:
-        found = await studio.ask("GetLog", job_id=job["id"], attempt=job["attempt"], offset=offset, limit=LOG_BYTES)
-        tail = (tail + found["text"])[-TAIL_CHARACTERS:]
-        offset = found["next_offset"]
-        if len(found["text"].encode()) < LOG_BYTES // 2:
-            break
-    lines = [line.rsplit("\r", 1)[-1] for line in tail.replace("\r\n", "\n").split("\n")]
-    shown = "\n".join(lines).strip("\n")
-    if not shown:
-        return empty(say("jobs.log.none" if job["state"] in ENDED else "jobs.log.none_yet"))
-    return tag(
-        "div", tag("pre", shown, kind="tb-log", tabindex="0", role="log", aria_label=say("jobs.log.name")), id="tb-log"
-    )
+    if not job["attempt"]:
+        return empty(say("jobs.log.none_yet" if job["state"] not in ENDED else "jobs.log.none"))
+    return charting.log_view(job["id"])
 
 
 async def _system(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
