@@ -1249,11 +1249,15 @@ class AsyncMethods(Protocol):
         job_id: str,
         names: list[str] | None = None,
         since_step: int | None = None,
+        points: int | None = None,
     ) -> dict[str, Any]:
-        """A job's curves. Per step and name the value of the highest attempt; `since_step` leaves out what a
-        client has.
+        """A job's curves. Per step and name the value of the highest attempt and when it was measured;
+        `since_step` leaves out what a client has. A series of more than `points` is thinned out, its ends,
+        extremes and gaps kept.
         """
-        return await self.query("GetMetrics", {"job_id": job_id, "names": names, "since_step": since_step})
+        return await self.query(
+            "GetMetrics", {"job_id": job_id, "names": names, "since_step": since_step, "points": points}
+        )
 
     async def compare_runs(
         self,
@@ -2730,11 +2734,13 @@ class Methods(Protocol):
         job_id: str,
         names: list[str] | None = None,
         since_step: int | None = None,
+        points: int | None = None,
     ) -> dict[str, Any]:
-        """A job's curves. Per step and name the value of the highest attempt; `since_step` leaves out what a
-        client has.
+        """A job's curves. Per step and name the value of the highest attempt and when it was measured;
+        `since_step` leaves out what a client has. A series of more than `points` is thinned out, its ends,
+        extremes and gaps kept.
         """
-        return self.query("GetMetrics", {"job_id": job_id, "names": names, "since_step": since_step})
+        return self.query("GetMetrics", {"job_id": job_id, "names": names, "since_step": since_step, "points": points})
 
     def compare_runs(
         self,

@@ -386,7 +386,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     "GetExportJob": {"id": _EXPORT},
     "PreviewDataset": {"id": "faq", "limit": 5, "prompt_id": "faq prompt", "model_id": "small", "max_length": 512},
     "CompareRuns": {"job_id": _JOB, "other_id": "faq-adapter-again"},
-    "GetMetrics": {"job_id": _JOB, "names": ["loss", "eval_loss"], "since_step": 100},
+    "GetMetrics": {"job_id": _JOB, "names": ["loss", "eval_loss"], "since_step": 100, "points": 1500},
     "GetLog": {"job_id": _JOB, "offset": 0},
     "GetSamples": {"job_id": _JOB},
     "GetEvaluationRows": {"job_id": _EVALUATION, "limit": 20, "order": "worst", "metric": "rouge_l"},

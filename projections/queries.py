@@ -384,7 +384,7 @@ def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
 
 def _get_metrics(ledger: Connection, measured: Connection, query: ask.GetMetrics) -> Document:
     kind, row = find_job(ledger, query.job_id)
-    document = telemetry.curves(measured, row["id"], query.names, query.since_step)
+    document = telemetry.curves(measured, row["id"], query.names, query.since_step, query.points)
     progress = telemetry.latest_progress(measured, [row["id"]]).get(row["id"])
     return document | {"kind": kind, "state": row["state"], "progress": progress}
 

@@ -33,13 +33,16 @@ class ListQueue(Paged):
 
 
 class GetMetrics(Query):
-    """A job's curves. Per step and name the value of the highest attempt; `since_step` leaves out what a client has."""
+    """A job's curves. Per step and name the value of the highest attempt and when it was measured; `since_step` leaves
+    out what a client has. A series of more than `points` is thinned out, its ends, extremes and gaps kept.
+    """
 
     answers = "metrics"
 
     job_id: str
     names: list[str] | None = None
     since_step: int = -1
+    points: Annotated[int, Field(ge=2, le=5000, description="at most so many of each series")] = 5000
 
 
 class GetLog(Query):

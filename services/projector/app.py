@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
+from tunebus.contracts.errors import TunebusError
 from tunebus.services.platform import database, topology
 from tunebus.services.platform.connection import connect
 from tunebus.services.platform.process import Service
@@ -13,6 +15,7 @@ from tunebus.services.projector.ingestion import Ingestion
 from tunebus.services.projector.store import Store
 
 NAME = "projector"
+_log = logging.getLogger(__name__)
 
 
 async def main(service: Service) -> None:
@@ -29,12 +32,24 @@ async def main(service: Service) -> None:
         pull = StandingPull(client, subjects.telemetry_stream, topology.PROJECTOR)
         ingestion = Ingestion(pull, store, Registry(client, subjects).record_dead_letter)
         running = asyncio.create_task(ingestion.run(), name="ingestion")
+        rolling = asyncio.create_task(asyncio.to_thread(_roll_up_old, store), name="roll-ups")
         stopping = asyncio.create_task(service.stop.wait(), name="stop")
         service.ready()
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         await ingestion.stop()
         await running
+        store.stop()
+        await rolling
     finally:
         await client.close()
         engine.dispose()
+
+
+def _roll_up_old(store: Store) -> None:
+    """Beside what comes in; until it is done such jobs are read point by point, which is right but slow."""
+    try:
+        if jobs := store.roll_up_old():
+            _log.info("telemetry of an earlier version was rolled up", extra={"jobs": jobs})
+    except TunebusError as error:
+        _log.warning("telemetry of an earlier version is not rolled up", extra={"reason": error.problem.message})

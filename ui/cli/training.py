@@ -152,7 +152,11 @@ def samples(call: Call, id: Identity, **fields: Any) -> None:
     fields=options(
         queries.GetMetrics,
         skip=("job_id",),
-        values={"names": "only this curve, for example loss; may be repeated", "since_step": "only later steps"},
+        values={
+            "names": "only this curve, for example loss; may be repeated",
+            "since_step": "only later steps",
+            "points": "at most so many of each curve",
+        },
     ),
     epilog="Example: tunebus train metrics my-adapter --name loss --name eval_loss",
 )

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine, Table, delete, func, select
 from tunebus.projections import telemetry
+from tunebus.projections.telemetry import rollups, tables
 from tunebus.services.platform import database
 from tunebus.services.projector.parsing import Rows, parse
 from tunebus.services.projector.store import Store
@@ -42,6 +43,12 @@ def log(n: int, offset: int, text: str) -> dict[str, Any]:
     return {"k": "log", "n": n, "offset": offset, "text": text}
 
 
+def forget(engine: Engine, *of: Table) -> None:
+    with database.write(engine) as connection:
+        for table in of or telemetry.metadata.sorted_tables:
+            connection.execute(delete(table))
+
+
 def curves(engine: Engine, *arguments: Any) -> dict[str, Any]:
     with database.read(engine) as connection:
         return telemetry.curves(connection, JOB, *arguments)
@@ -68,7 +75,7 @@ def test_batches_that_come_again_or_late_change_nothing(measured: Engine) -> Non
         {"k": "system", "n": 4, "values": {"cpu": 1.0}},
         {"k": "sample", "n": 8, "step": 0, "row": 3, "prompt": "p", "reference": "r", "answer": "a\x00"},
     )
-    second = rows(metric(5, 2, loss=2.0, lr=0.1), log(6, 2, "b\n"), progress | {"n": 7, "step": 2})
+    second = rows(metric(5, 200, loss=2.0, lr=0.1), log(6, 2, "b\n"), progress | {"n": 7, "step": 2})
     for batch in (first, second):
         store.write(batch)
 
@@ -77,6 +84,7 @@ def test_batches_that_come_again_or_late_change_nothing(measured: Engine) -> Non
             return {
                 table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
                 for table in telemetry.metadata.sorted_tables
+                if table is not tables.writes  # which counts attempts at it
             }
 
     before = everything()
@@ -145,9 +153,7 @@ def test_names_and_since_step_leave_out_what_was_not_asked_for(measured: Engine)
 def test_any_resumes_give_each_step_once_with_the_newest_value(
     measured: Engine, attempts: list[tuple[int, int]], order: Any
 ) -> None:
-    with database.write(measured) as connection:
-        for table in telemetry.metadata.sorted_tables:
-            connection.execute(delete(table))
+    forget(measured)
     expected, batches = {}, []
     for number, (start, length) in enumerate(attempts, 1):
         for n, step in enumerate(range(start, start + length), 1):
@@ -172,6 +178,79 @@ def test_a_long_curve_is_thinned_out_and_keeps_its_ends_and_its_spikes(measured:
     rest = curves(measured, None, 29_900)["series"]["loss"]
     assert not rest["sampled"]
     assert rest["steps"] == list(range(29_901, 30_000))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    attempts=st.lists(
+        st.tuples(st.integers(0, 600), st.integers(1, 700), st.sampled_from([1, 1, 3, 10, 100])), min_size=1, max_size=3
+    ),
+    odd=st.dictionaries(st.integers(0, 1500), st.sampled_from(["NaN", "Infinity", "-Infinity", 1e6, -1e6]), max_size=8),
+    room=st.integers(2, 60),
+    pieces=st.integers(20, 400),
+    order=st.randoms(use_true_random=False),
+)
+def test_whatever_comes_in_whatever_order_a_thinned_curve_has_its_ends_extremes_and_gaps(
+    measured: Engine, attempts: list[tuple[int, int, int]], odd: dict[int, Any], room: int, pieces: int, order: Any
+) -> None:
+    forget(measured)
+    expected: dict[int, Any] = {}
+    batches = []
+    for number, (start, length, stride) in enumerate(attempts, 1):
+        records = []
+        for n, step in enumerate(range(start, start + length * stride, stride), 1):
+            expected[step] = odd.get(step, number * 1000.0 + order.random())
+            records.append(metric(n, step, loss=expected[step]))
+        batches += [rows(*records[at : at + pieces], attempt=number) for at in range(0, len(records), pieces)]
+    swapped = order.randrange(len(batches))
+    batches[swapped:] = order.sample(batches[swapped:], len(batches) - swapped)
+    for batch in [*batches, *order.sample(batches, len(batches) // 3)]:
+        Store(measured).write(batch)
+
+    series = curves(measured, ["loss"], -1, room)["series"]["loss"]
+    shown = dict(zip(series["steps"], series["values"], strict=True))
+    assert series["steps"] == sorted(shown)
+    assert len(series["times"]) == len(series["steps"]) <= room
+    assert shown.items() <= expected.items()
+    assert series["sampled"] == (len(expected) > room)
+    if len(expected) <= room:
+        assert shown == expected
+    assert {min(expected), max(expected)} <= shown.keys()
+    finite = [value for value in expected.values() if isinstance(value, float)]
+    if room >= 5:
+        assert not finite or {min(finite), max(finite)} <= set(shown.values())
+        assert (len(finite) < len(expected)) == any(isinstance(value, str) for value in shown.values())
+    with database.read(measured) as connection:
+        kept = {row.name: (row.first, row.last) for row in connection.execute(select(tables.series))}
+        rolled = sorted(map(tuple, connection.execute(select(tables.rollups))))
+    assert kept == {"loss": (min(expected), max(expected))}
+    forget(measured, tables.rollups, tables.series)
+    assert curves(measured, ["loss"], -1, room)["series"]["loss"]["steps"][-1] == max(expected), "of an old file"
+    assert Store(measured).roll_up_old() == 1
+    with database.read(measured) as connection:
+        assert sorted(map(tuple, connection.execute(select(tables.rollups)))) == rolled
+    assert Store(measured).roll_up_old() == 0
+
+
+def test_a_chart_of_a_long_run_reads_no_more_than_one_of_a_short_run(measured: Engine) -> None:
+    steps = 60_000
+    low, high, gap = 20_000, 40_001, 50_003
+    values = {low: -5.0, high: 99.0, gap: "NaN"}
+    for begin in range(0, steps, 20_000):
+        of_batch = range(begin, begin + 20_000)
+        Store(measured).write(rows(*(metric(step, step, loss=values.get(step, step % 7)) for step in of_batch)))
+    with database.read(measured) as connection:
+        extents = rollups.extents(connection, JOB, tables.METRICS)
+        found = rollups.read(connection, JOB, tables.METRICS, extents, 0, rollups.END, 1500)["loss"]
+    assert found.total == steps
+    assert len(found.points) < 16_000
+    series = curves(measured, ["loss"], -1, 1500)["series"]["loss"]
+    assert 1000 < len(series["steps"]) <= 1500
+    assert {0, low, high, gap, steps - 1} <= set(series["steps"])
+    assert series["values"][series["steps"].index(gap)] == "NaN"
+    rest = curves(measured, ["loss"], steps - 400, 1500)["series"]["loss"]
+    assert rest["steps"] == list(range(steps - 399, steps))
+    assert not rest["sampled"]
 
 
 def test_a_log_is_put_together_by_offset_in_any_pieces(measured: Engine) -> None:
