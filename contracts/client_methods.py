@@ -829,11 +829,16 @@ class AsyncMethods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         type: str | None = None,
     ) -> Page:
         """Ask `ListDatasets`."""
         return Page.model_validate(
-            await self.query("ListDatasets", {"limit": limit, "after": after, "as_of": as_of, "type": type})
+            await self.query(
+                "ListDatasets",
+                {"limit": limit, "after": after, "as_of": as_of, "search": search, "order": order, "type": type},
+            )
         )
 
     async def list_models(
@@ -842,11 +847,16 @@ class AsyncMethods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         type: str | None = None,
     ) -> Page:
         """Ask `ListModels`."""
         return Page.model_validate(
-            await self.query("ListModels", {"limit": limit, "after": after, "as_of": as_of, "type": type})
+            await self.query(
+                "ListModels",
+                {"limit": limit, "after": after, "as_of": as_of, "search": search, "order": order, "type": type},
+            )
         )
 
     async def list_remote_code_approvals(
@@ -871,11 +881,23 @@ class AsyncMethods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         model_id: str | None = None,
     ) -> Page:
         """Ask `ListAdapters`."""
         return Page.model_validate(
-            await self.query("ListAdapters", {"limit": limit, "after": after, "as_of": as_of, "model_id": model_id})
+            await self.query(
+                "ListAdapters",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "search": search,
+                    "order": order,
+                    "model_id": model_id,
+                },
+            )
         )
 
     async def list_prompts(
@@ -884,11 +906,23 @@ class AsyncMethods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         dataset_id: str | None = None,
     ) -> Page:
         """Ask `ListPrompts`."""
         return Page.model_validate(
-            await self.query("ListPrompts", {"limit": limit, "after": after, "as_of": as_of, "dataset_id": dataset_id})
+            await self.query(
+                "ListPrompts",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "search": search,
+                    "order": order,
+                    "dataset_id": dataset_id,
+                },
+            )
         )
 
     async def list_configs(
@@ -897,6 +931,8 @@ class AsyncMethods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         type: str | None = None,
         model_family: str | None = None,
         model_id: str | None = None,
@@ -909,6 +945,8 @@ class AsyncMethods(Protocol):
                     "limit": limit,
                     "after": after,
                     "as_of": as_of,
+                    "search": search,
+                    "order": order,
                     "type": type,
                     "model_family": model_family,
                     "model_id": model_id,
@@ -1222,13 +1260,15 @@ class AsyncMethods(Protocol):
         *,
         id: str,
         limit: int | None = None,
+        offset: int | None = None,
         prompt_id: str | None = None,
         model_id: str | None = None,
         text_format: Literal["chat", "plain"] | None = None,
         max_length: int | None = None,
+        lengths: bool | None = None,
     ) -> dict[str, Any]:
-        """The first rows, as they are and as they are trained on: through a prompt where one is named, else as
-        their format says. With a model, also its tokens with the part that carries loss, and how many tokens
+        """Rows from `offset` on, as they are and as they are trained on: through a prompt where one is named, else
+        as their format says. With a model, also its tokens with the part that carries loss, and how many tokens
         rows have.
         """
         return await self.query(
@@ -1236,12 +1276,55 @@ class AsyncMethods(Protocol):
             {
                 "id": id,
                 "limit": limit,
+                "offset": offset,
                 "prompt_id": prompt_id,
                 "model_id": model_id,
                 "text_format": text_format,
                 "max_length": max_length,
+                "lengths": lengths,
             },
         )
+
+    async def inspect_dataset(
+        self,
+        *,
+        path: str | None = None,
+        upload: str | None = None,
+        type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder"] | None = None,
+        format: Literal["prompt", "messages", "prompt_completion", "alpaca", "sharegpt", "preference", "text"]
+        | None = None,
+        column_mapping: dict[str, str] | None = None,
+        limit: int | None = None,
+    ) -> dict[str, Any]:
+        """What a file or folder would be recognised as, judged by its first rows; nothing is added. Takes what
+        `AddDataset` takes of a file. `formats` says of each format what it needs and what is missing for it.
+        """
+        return await self.query(
+            "InspectDataset",
+            {
+                "path": path,
+                "upload": upload,
+                "type": type,
+                "format": format,
+                "column_mapping": column_mapping,
+                "limit": limit,
+            },
+        )
+
+    async def list_dataset_findings(
+        self,
+        *,
+        id: str,
+        kind: Literal["duplicate", "empty_answer", "overlap", "broken"],
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """Rows of a dataset that deserve a look, each with its number, its place in its file and its beginning:
+        those that an earlier row of the same split equals, those whose answer is empty, held-out rows that are
+        training rows as well, and those that were left out as broken. `looked_at` counts those that were looked
+        at, `complete` says whether that was all.
+        """
+        return await self.query("ListDatasetFindings", {"id": id, "kind": kind, "limit": limit, "after": after})
 
     async def get_metrics(
         self,
@@ -1491,6 +1574,19 @@ class AsyncMethods(Protocol):
     ) -> Page:
         """Workers that asked for work lately, with what they offer."""
         return Page.model_validate(await self.query("ListWorkers", {"limit": limit, "after": after}))
+
+    async def list_uses(
+        self,
+        *,
+        aggregate: Literal["dataset", "model", "adapter", "prompt", "config"],
+        id: str,
+        limit: int | None = None,
+    ) -> dict[str, Any]:
+        """What refers to an entity: prompts and adapters, then jobs from the newest on. `blocks` marks what stands
+        in the way of its removal: entities, and jobs that have not ended. `total` counts all, also those beyond
+        `limit`.
+        """
+        return await self.query("ListUses", {"aggregate": aggregate, "id": id, "limit": limit})
 
     async def get_overview(
         self,
@@ -2314,11 +2410,16 @@ class Methods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         type: str | None = None,
     ) -> Page:
         """Ask `ListDatasets`."""
         return Page.model_validate(
-            self.query("ListDatasets", {"limit": limit, "after": after, "as_of": as_of, "type": type})
+            self.query(
+                "ListDatasets",
+                {"limit": limit, "after": after, "as_of": as_of, "search": search, "order": order, "type": type},
+            )
         )
 
     def list_models(
@@ -2327,11 +2428,16 @@ class Methods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         type: str | None = None,
     ) -> Page:
         """Ask `ListModels`."""
         return Page.model_validate(
-            self.query("ListModels", {"limit": limit, "after": after, "as_of": as_of, "type": type})
+            self.query(
+                "ListModels",
+                {"limit": limit, "after": after, "as_of": as_of, "search": search, "order": order, "type": type},
+            )
         )
 
     def list_remote_code_approvals(
@@ -2356,11 +2462,23 @@ class Methods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         model_id: str | None = None,
     ) -> Page:
         """Ask `ListAdapters`."""
         return Page.model_validate(
-            self.query("ListAdapters", {"limit": limit, "after": after, "as_of": as_of, "model_id": model_id})
+            self.query(
+                "ListAdapters",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "search": search,
+                    "order": order,
+                    "model_id": model_id,
+                },
+            )
         )
 
     def list_prompts(
@@ -2369,11 +2487,23 @@ class Methods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         dataset_id: str | None = None,
     ) -> Page:
         """Ask `ListPrompts`."""
         return Page.model_validate(
-            self.query("ListPrompts", {"limit": limit, "after": after, "as_of": as_of, "dataset_id": dataset_id})
+            self.query(
+                "ListPrompts",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "search": search,
+                    "order": order,
+                    "dataset_id": dataset_id,
+                },
+            )
         )
 
     def list_configs(
@@ -2382,6 +2512,8 @@ class Methods(Protocol):
         limit: int | None = None,
         after: str | None = None,
         as_of: int | str | None = None,
+        search: str | None = None,
+        order: Literal["added", "newest"] | None = None,
         type: str | None = None,
         model_family: str | None = None,
         model_id: str | None = None,
@@ -2394,6 +2526,8 @@ class Methods(Protocol):
                     "limit": limit,
                     "after": after,
                     "as_of": as_of,
+                    "search": search,
+                    "order": order,
                     "type": type,
                     "model_family": model_family,
                     "model_id": model_id,
@@ -2707,13 +2841,15 @@ class Methods(Protocol):
         *,
         id: str,
         limit: int | None = None,
+        offset: int | None = None,
         prompt_id: str | None = None,
         model_id: str | None = None,
         text_format: Literal["chat", "plain"] | None = None,
         max_length: int | None = None,
+        lengths: bool | None = None,
     ) -> dict[str, Any]:
-        """The first rows, as they are and as they are trained on: through a prompt where one is named, else as
-        their format says. With a model, also its tokens with the part that carries loss, and how many tokens
+        """Rows from `offset` on, as they are and as they are trained on: through a prompt where one is named, else
+        as their format says. With a model, also its tokens with the part that carries loss, and how many tokens
         rows have.
         """
         return self.query(
@@ -2721,12 +2857,55 @@ class Methods(Protocol):
             {
                 "id": id,
                 "limit": limit,
+                "offset": offset,
                 "prompt_id": prompt_id,
                 "model_id": model_id,
                 "text_format": text_format,
                 "max_length": max_length,
+                "lengths": lengths,
             },
         )
+
+    def inspect_dataset(
+        self,
+        *,
+        path: str | None = None,
+        upload: str | None = None,
+        type: Literal["csv", "tsv", "json", "jsonl", "parquet", "folder"] | None = None,
+        format: Literal["prompt", "messages", "prompt_completion", "alpaca", "sharegpt", "preference", "text"]
+        | None = None,
+        column_mapping: dict[str, str] | None = None,
+        limit: int | None = None,
+    ) -> dict[str, Any]:
+        """What a file or folder would be recognised as, judged by its first rows; nothing is added. Takes what
+        `AddDataset` takes of a file. `formats` says of each format what it needs and what is missing for it.
+        """
+        return self.query(
+            "InspectDataset",
+            {
+                "path": path,
+                "upload": upload,
+                "type": type,
+                "format": format,
+                "column_mapping": column_mapping,
+                "limit": limit,
+            },
+        )
+
+    def list_dataset_findings(
+        self,
+        *,
+        id: str,
+        kind: Literal["duplicate", "empty_answer", "overlap", "broken"],
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """Rows of a dataset that deserve a look, each with its number, its place in its file and its beginning:
+        those that an earlier row of the same split equals, those whose answer is empty, held-out rows that are
+        training rows as well, and those that were left out as broken. `looked_at` counts those that were looked
+        at, `complete` says whether that was all.
+        """
+        return self.query("ListDatasetFindings", {"id": id, "kind": kind, "limit": limit, "after": after})
 
     def get_metrics(
         self,
@@ -2972,6 +3151,19 @@ class Methods(Protocol):
     ) -> Page:
         """Workers that asked for work lately, with what they offer."""
         return Page.model_validate(self.query("ListWorkers", {"limit": limit, "after": after}))
+
+    def list_uses(
+        self,
+        *,
+        aggregate: Literal["dataset", "model", "adapter", "prompt", "config"],
+        id: str,
+        limit: int | None = None,
+    ) -> dict[str, Any]:
+        """What refers to an entity: prompts and adapters, then jobs from the newest on. `blocks` marks what stands
+        in the way of its removal: entities, and jobs that have not ended. `total` counts all, also those beyond
+        `limit`.
+        """
+        return self.query("ListUses", {"aggregate": aggregate, "id": id, "limit": limit})
 
     def get_overview(
         self,

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, or_, select
 from tunebus.contracts import queries as ask
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, TunebusError, fail, nearest
@@ -28,7 +28,7 @@ from tunebus.contracts.subjects import (
     MODEL,
     PROMPT,
 )
-from tunebus.projections import comparing, ledger_view, sorting, telemetry
+from tunebus.projections import comparing, ledger_view, sorting, telemetry, uses
 from tunebus.projections.sorting import Sorting, number
 from tunebus.projections.standing import WITH_WORKER, Standings, bears, present_workers, speaks_of
 from tunebus.projections.tables import (
@@ -122,11 +122,11 @@ def add_progress(measured: Connection, documents: Iterable[Document]) -> None:
 
 
 def _list_datasets(connection: Connection, query: ask.ListDatasets) -> Document:
-    return _page(connection, datasets, query, _equal(datasets, type=query.type))
+    return _searched(connection, datasets, query, _equal(datasets, type=query.type))
 
 
 def _list_models(connection: Connection, query: ask.ListModels) -> Document:
-    return _page(connection, models, query, _equal(models, type=query.type))
+    return _searched(connection, models, query, _equal(models, type=query.type))
 
 
 def _list_remote_code_approvals(connection: Connection, query: ask.ListRemoteCodeApprovals) -> Document:
@@ -136,12 +136,12 @@ def _list_remote_code_approvals(connection: Connection, query: ask.ListRemoteCod
 
 def _list_adapters(connection: Connection, query: ask.ListAdapters) -> Document:
     model_id = query.model_id and find(connection, MODEL, query.model_id, param="model_id")["id"]
-    return _page(connection, adapters, query, _equal(adapters, model_id=model_id))
+    return _searched(connection, adapters, query, _equal(adapters, model_id=model_id))
 
 
 def _list_prompts(connection: Connection, query: ask.ListPrompts) -> Document:
     dataset_id = query.dataset_id and find(connection, DATASET, query.dataset_id, param="dataset_id")["id"]
-    return _page(connection, prompts, query, _equal(prompts, dataset_id=dataset_id))
+    return _searched(connection, prompts, query, _equal(prompts, dataset_id=dataset_id))
 
 
 def _list_configs(connection: Connection, query: ask.ListConfigs) -> Document:
@@ -151,7 +151,7 @@ def _list_configs(connection: Connection, query: ask.ListConfigs) -> Document:
         of_family = func.lower(configs.c.model_family) == family
         types_with = select(configs.c.type).where(of_family)
         wanted.append(of_family | (configs.c.model_family.is_(None) & configs.c.type.not_in(types_with)))
-    return _page(connection, configs, query, wanted)
+    return _searched(connection, configs, query, wanted)
 
 
 def _get_dataset_split_by_adapter(connection: Connection, query: ask.GetDatasetSplitByAdapter) -> Document:
@@ -344,6 +344,17 @@ def _list_workers(connection: Connection, query: ask.ListWorkers) -> Document:
     return {"items": items, "next": str(end) if end < len(found) else None}
 
 
+def _list_uses(connection: Connection, query: ask.ListUses) -> Document:
+    found = uses.of(connection, query.aggregate, find(connection, query.aggregate, query.id), query.limit)
+    for item in _named(connection, found["items"]):
+        if "base_model_id" in item:
+            parts = (item.pop("base_model_name", None), item.get("adapter_name"))
+            item["name"] = " + ".join(filter(None, parts)) if item["aggregate"] != FINE_TUNING_JOB else parts[1]
+            for name in ("base_model_id", "adapter_id", "adapter_name", "removed"):
+                item.pop(name, None)
+    return found
+
+
 def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
     dead_letters = ledger_view.dead_letters
     present = present_workers(connection)
@@ -430,6 +441,17 @@ def _state(wanted: str | None) -> str | None:
 
 def _equal(table: Table, **wanted: str | None) -> list[ColumnElement[bool]]:
     return [table.c[name] == value for name, value in wanted.items() if value is not None]
+
+
+def _searched(
+    connection: Connection, table: Table, query: ask.Searched, conditions: list[ColumnElement[bool]]
+) -> Document:
+    """A page of the entities that a text speaks of, in their name or their description."""
+    if query.search is not None and (text := query.search.strip().lower()):
+        columns = [table.c[name] for name in ("name", "description") if name in table.c]
+        conditions.append(or_(*(func.lower(column).contains(text, autoescape=True) for column in columns)))
+    order = sorting.descending if query.order == "newest" else sorting.ascending
+    return _page(connection, table, query, conditions, order=order(table.c.position))
 
 
 def _page(
@@ -635,6 +657,7 @@ ANSWERS: dict[str, Callable[[Connection, Any], Document]] = {
     "GetDeadLetter": _get_dead_letter,
     "ListQueue": _list_queue,
     "ListWorkers": _list_workers,
+    "ListUses": _list_uses,
     "GetOverview": _get_overview,
 }
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from tunebus.contracts.queries.adapter import GetAdapter, GetDatasetSplitByAdapter, ListAdapters
 from tunebus.contracts.queries.config import GetConfig, ListConfigs
-from tunebus.contracts.queries.dataset import GetDataset, ListDatasets, PreviewDataset
+from tunebus.contracts.queries.dataset import (
+    GetDataset,
+    InspectDataset,
+    ListDatasetFindings,
+    ListDatasets,
+    PreviewDataset,
+)
 from tunebus.contracts.queries.evaluation_job import (
     CompareEvaluations,
     ExportEvaluations,
@@ -21,7 +27,7 @@ from tunebus.contracts.queries.fine_tuning_job import EstimateFineTuningJob, Get
 from tunebus.contracts.queries.job import CompareRuns, GetLog, GetMetrics, GetSamples, ListJobs, ListQueue
 from tunebus.contracts.queries.model import GetModel, ListModels, ListRemoteCodeApprovals
 from tunebus.contracts.queries.prompt import GeneratePrompt, GetPrompt, ListPrompts, RenderPrompt
-from tunebus.contracts.queries.query import Get, List, Page, Query
+from tunebus.contracts.queries.query import Get, List, Page, Query, Searched
 from tunebus.contracts.queries.record import (
     GetCommandOutcome,
     GetCommandProgress,
@@ -32,7 +38,7 @@ from tunebus.contracts.queries.record import (
     ListDeadLetters,
     ListEvents,
 )
-from tunebus.contracts.queries.studio import GetOverview, ListWorkers
+from tunebus.contracts.queries.studio import GetOverview, ListUses, ListWorkers
 
 __all__ = [
     "QUERIES",
@@ -61,10 +67,12 @@ __all__ = [
     "GetOverview",
     "GetPrompt",
     "GetSamples",
+    "InspectDataset",
     "List",
     "ListAdapters",
     "ListChanges",
     "ListConfigs",
+    "ListDatasetFindings",
     "ListDatasets",
     "ListDeadLetters",
     "ListEvaluationJobs",
@@ -76,11 +84,13 @@ __all__ = [
     "ListPrompts",
     "ListQueue",
     "ListRemoteCodeApprovals",
+    "ListUses",
     "ListWorkers",
     "Page",
     "PreviewDataset",
     "Query",
     "RenderPrompt",
+    "Searched",
 ]
 
 QUERIES: dict[str, type[Query]] = {
@@ -108,6 +118,8 @@ QUERIES: dict[str, type[Query]] = {
         GetEvaluationJob,
         GetExportJob,
         PreviewDataset,
+        InspectDataset,
+        ListDatasetFindings,
         GetMetrics,
         CompareRuns,
         GetLog,
@@ -125,6 +137,7 @@ QUERIES: dict[str, type[Query]] = {
         GetDeadLetter,
         ListQueue,
         ListWorkers,
+        ListUses,
         GetOverview,
     )
 }

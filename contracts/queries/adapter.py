@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tunebus.contracts.queries.query import Get, List, Query
+from tunebus.contracts.queries.query import Get, Query, Searched
 
 
-class ListAdapters(List):
+class ListAdapters(Searched):
     model_id: str | None = None
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pydantic import Field
-from tunebus.contracts.queries.query import Get, List
+from tunebus.contracts.queries.query import Get, Searched
 
 
-class ListConfigs(List):
+class ListConfigs(Searched):
     type: str | None = None
     model_family: str | None = None
     model_id: str | None = Field(

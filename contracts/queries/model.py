@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tunebus.contracts.queries.query import Get, List
+from tunebus.contracts.queries.query import Get, List, Searched
 
 
-class ListModels(List):
+class ListModels(Searched):
     type: str | None = None
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 from tunebus.contracts.commands.command import Template
-from tunebus.contracts.queries.query import Get, List, Query
+from tunebus.contracts.queries.query import Get, Query, Searched
 
 
-class ListPrompts(List):
+class ListPrompts(Searched):
     dataset_id: str | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from tunebus.contracts.identifiers import timestamp
@@ -53,6 +53,15 @@ class List(Paged):
     """A list of what events say, so that it can be had as of any moment."""
 
     as_of: Annotated[Moment | None, Field(description="as it was then: a position or a time")] = None
+
+
+class Searched(List):
+    """A list of things that people name or describe."""
+
+    search: Annotated[
+        str | None, Field(max_length=200, description="only those with this text in their name or description")
+    ] = None
+    order: Annotated[Literal["added", "newest"], Field(description="as added, or the newest first")] = "added"
 
 
 class Named(Query):

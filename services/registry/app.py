@@ -32,7 +32,7 @@ from tunebus.services.registry.command_loop import CommandLoop
 from tunebus.services.registry.domain import RegistryDomain
 from tunebus.services.registry.hub_fetching import hub_pool
 from tunebus.services.registry.liveness import Hearing
-from tunebus.services.registry.preparation import Preparation
+from tunebus.services.registry.preparation import Preparation, roots_of
 from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.queries import QueryAnswers
 from tunebus.services.registry.reaper import Reaper, interval
@@ -40,6 +40,7 @@ from tunebus.services.registry.rpc import WorkerCalls
 from tunebus.services.registry.sizing import Sizing
 from tunebus.services.registry.sweeper import Sweeper
 from tunebus.services.registry.upgrading import set_up
+from tunebus.services.registry.uploads import Uploads
 
 NAME = "registry"
 QUEUE = "registry"
@@ -71,6 +72,7 @@ class Registry:
         self.tokenizers = PreparePool(1, module="tunebus.services.registry.tokenizing", idle_seconds=120.0)
         self.progress = Progress()
         sizing = Sizing(home, engines.reads)
+        bucket = FileBucket(client, subjects)
         self.hearing = Hearing(interval(settings.lease_seconds))
         client.when_reconnected(self.hearing.deaf)
         self.commands = CommandLoop(
@@ -84,7 +86,7 @@ class Registry:
                 engines.reads,
                 self.pool,
                 self.hub,
-                FileBucket(client, subjects),
+                bucket,
                 self.progress,
                 self.hearing.deaf,  # nobody is heard while an import holds up the writer
                 sizing,
@@ -104,7 +106,16 @@ class Registry:
             resend=partial(resend, client, subjects),
         )
         self.answers = QueryAnswers(
-            home, engines.reads, engines.measured, self.readers, self.looks, self.tokenizers, self.progress, sizing
+            home,
+            engines.reads,
+            engines.measured,
+            self.readers,
+            self.looks,
+            self.tokenizers,
+            self.progress,
+            sizing,
+            Uploads(home, bucket),
+            roots_of(settings, home),
         )
         self.reaper = Reaper(engines.reads, self._execute, self.hearing, settings.lease_seconds)
         self.sweeper = Sweeper(engines.reads, home)

@@ -72,6 +72,15 @@ def _as_change(problem: Problem, asked: object) -> Problem:
     return problem.model_copy(update={"param": f"changes.{problem.param}"})
 
 
+def roots_of(settings: Settings, home: Home) -> dict[str, Any]:
+    """Where a child may look for what a path names."""
+    return {
+        "roots": [str(root) for root in settings.roots],
+        "artifacts": str(home.artifacts),
+        "home": str(home.folder),
+    }
+
+
 class Preparation:
     """`needed` tells at once whether a command has to wait for `prepare`."""
 
@@ -96,11 +105,7 @@ class Preparation:
         self._hub = HubFetching(home, reads, hub)
         self._uploads = Uploads(home, bucket)
         self._progress = progress
-        self._roots = {
-            "roots": [str(root) for root in settings.roots],
-            "artifacts": str(home.artifacts),
-            "home": str(home.folder),
-        }
+        self._roots = roots_of(settings, home)
         self._transfers = Transfers(bucket, settings.namespace, home, self._roots, reads, pool, progress, busy)
         self._long: dict[type, Callable[[Any, str], Awaitable[Any]]] = {
             ask.AddDataset: self._dataset,

@@ -26,8 +26,10 @@ from tunebus.services.registry import (
     adapter_folder,
     config_body,
     dataset_files,
+    dataset_look,
     example,
     export_destination,
+    findings,
     import_document,
     lengths,
     model_folder,
@@ -99,7 +101,21 @@ def size_of_folder(request: Document) -> Document:
 
 
 def preview_dataset(request: Document) -> Document:
-    return preview.preview(DatasetSource.model_validate(request["source"]), limit=request["limit"])
+    return preview.preview(
+        DatasetSource.model_validate(request["source"]), limit=request["limit"], offset=request["offset"]
+    )
+
+
+def look_at_dataset(request: Document) -> Document:
+    """An upload's draft lies where no path of a sender leads; `draft` names it."""
+    if request["draft"]:
+        return dataset_look.look(request, Path(request["draft"]))
+    return dataset_look.look(request, _place(request).path)
+
+
+def find_in_dataset(request: Document) -> Document:
+    source = DatasetSource.model_validate(request["source"])
+    return findings.find(source, kind=request["kind"], limit=request["limit"], after=request["after"])
 
 
 def count_tokens(request: Document) -> Document:
@@ -139,6 +155,8 @@ STEPS: dict[str, Callable[[Document], Document]] = {
     "unchanged": check_unchanged,
     "size": size_of_folder,
     "preview": preview_dataset,
+    "look": look_at_dataset,
+    "findings": find_in_dataset,
     "example": render_example,
     "import": stage_import,
 }

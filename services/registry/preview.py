@@ -1,4 +1,4 @@
-"""What a dataset looks like: its first rows, as they are and as they are trained on.
+"""What a dataset looks like: some of its rows, as they are and as they are trained on.
 
 Runs in a prepare child and reads those rows alone. Long values are cut, for an answer must fit a message of the bus.
 """
@@ -23,10 +23,10 @@ MAX_VALUE_CHARACTERS = 4000
 MAX_ANSWER_BYTES = 500_000
 
 
-def preview(source: DatasetSource, *, limit: int) -> dict[str, Any]:
+def preview(source: DatasetSource, *, limit: int, offset: int = 0) -> dict[str, Any]:
     """`rendered` holds the same rows as text: through the source's prompt, a generated one, or as their format says."""
     with closing(rows_of(source)) as rows:
-        first = list(islice(rows, limit))
+        first = list(islice(rows, offset, offset + limit))
     prompt = source.prompt
     generated = None
     if prompt is None and source.format == "prompt":
@@ -34,7 +34,7 @@ def preview(source: DatasetSource, *, limit: int) -> dict[str, Any]:
             prompt = generated = prompt_generation.generate(source.features)
         except TunebusError:
             generated = None
-    shown = [{name: _cut(value) for name, value in row.items()} for row in first]
+    shown = [{name: shortened(value) for name, value in row.items()} for row in first]
     rendered = _through(first, source.features, prompt) if prompt else _as_format(first, source)
     room = _that_fit(shown, rendered)
     return {
@@ -64,7 +64,9 @@ def _through(
     for row in rows:
         text = renderer.render(row)
         part = "".join(p if isinstance(p, str) else text_of(row.get(p.name)) for p in inputs)
-        shown.append({"prompt": _cut(text.prompt), "input": _cut(part), "completion": _cut(text.completion)})
+        shown.append(
+            {"prompt": shortened(text.prompt), "input": shortened(part), "completion": shortened(text.completion)}
+        )
     return shown
 
 
@@ -80,11 +82,12 @@ def _as_format(rows: Sequence[Mapping[str, Any]], source: DatasetSource) -> list
             last = max(number for number, turn in enumerate(example) if turn["role"] == "assistant")
             prompt = "".join(f"{turn['role']}: {turn['content']}\n" for turn in example[:last])
             completion = example[last]["content"]
-        shown.append({"prompt": _cut(prompt), "input": _cut(prompt), "completion": _cut(completion)})
+        shown.append({"prompt": shortened(prompt), "input": shortened(prompt), "completion": shortened(completion)})
     return shown
 
 
-def _cut(value: Any) -> Any:
+def shortened(value: Any) -> Any:
+    """A value that is not too long for an answer."""
     text = text_of(value)
     if len(text) <= MAX_VALUE_CHARACTERS:
         return value

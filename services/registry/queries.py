@@ -18,6 +18,7 @@ from tunebus.contracts.recipes import DatasetSource, PromptTemplates, files_type
 from tunebus.contracts.subjects import DATASET, EVALUATION_JOB, MODEL, PROMPT
 from tunebus.projections import queries
 from tunebus.projections.history import History
+from tunebus.projections.sorting import number
 from tunebus.projections.tables import ENDED_STATES
 from tunebus.services.platform import database
 from tunebus.services.platform.home import Home
@@ -27,6 +28,7 @@ from tunebus.services.registry.children import PreparePool
 from tunebus.services.registry.fine_tuning_job import Asked
 from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.sizing import Sizing
+from tunebus.services.registry.uploads import Uploads
 
 _TEMPLATES = ("prompt_template", "input_template", "completion_template")
 PREVIEW_SECONDS = 60.0
@@ -49,6 +51,8 @@ class QueryAnswers:
         tokenizers: PreparePool,
         progress: Progress,
         sizing: Sizing,
+        uploads: Uploads,
+        roots: Document,
     ) -> None:
         self._home = home
         self._reads = reads
@@ -58,9 +62,13 @@ class QueryAnswers:
         self._tokenizers = tokenizers
         self._progress = progress
         self._sizing = sizing
+        self._uploads = uploads
+        self._roots = roots
         self._history = History(UPCASTERS.upcast)
         self._with_files: dict[type[ask.Query], Callable[[Any], Awaitable[Document]]] = {
             ask.PreviewDataset: self._preview_dataset,
+            ask.InspectDataset: self._inspect_dataset,
+            ask.ListDatasetFindings: self._findings,
             ask.GeneratePrompt: self._generate_prompt,
             ask.RenderPrompt: self._render_prompt,
             ask.GetCommandProgress: self._command_progress,
@@ -118,7 +126,7 @@ class QueryAnswers:
         if query.model_id:
             model = await self._in_reader(partial(self._found, MODEL, query.model_id, "model_id"))
         source = self._source(row, prompt)
-        request = {"source": source.model_dump(mode="json"), "limit": query.limit}
+        request = {"source": source.model_dump(mode="json"), "limit": query.limit, "offset": query.offset}
         seen = await self._pool.ask("preview", request, PREVIEW_SECONDS)
         statistics = row["statistics"] or {}
         document = {
@@ -127,6 +135,7 @@ class QueryAnswers:
             "type": row["type"],
             "format": row["format"],
             "row_count": row["rows"],
+            "offset": query.offset,
             "splits": row["splits"],
             "columns": statistics.get("columns", []),
             **seen,
@@ -146,12 +155,40 @@ class QueryAnswers:
             "source": source.model_dump(mode="json"),
             "model": {"model_id": model["id"], "location": location, "sha256": model["sha256"]},
             "limit": min(query.limit, TOKENIZED_ROWS),
+            "offset": query.offset,
+            "lengths": query.lengths,
             "text_format": query.text_format,
             "max_length": query.max_length or model["context_length"],
             "rows": row["rows"],
             "bytes": row["bytes"],
         }
         return await self._tokenizers.ask("tokenize", request, PREVIEW_SECONDS)
+
+    async def _inspect_dataset(self, query: ask.InspectDataset) -> Document:
+        """Errors: `invalid`, `not_found`, `not_permitted` and `too_large`, as adding it would."""
+        if (query.path is None) == (query.upload is None):
+            raise fail(Code.INVALID, "name a path or an upload", param="path")
+        request = {
+            **self._roots,
+            **query.model_dump(include={"path", "type", "format", "column_mapping", "limit"}),
+            "shown": query.path or query.upload,
+            "draft": None,
+            "cut": False,
+        }
+        if query.upload is None:
+            return await self._pool.ask("look", request, PREVIEW_SECONDS)
+        async with self._uploads.begun(query.upload, query.type) as (draft, cut):
+            return await self._pool.ask("look", {**request, "draft": str(draft), "cut": cut}, PREVIEW_SECONDS)
+
+    async def _findings(self, query: ask.ListDatasetFindings) -> Document:
+        row = await self._in_reader(partial(self._found, DATASET, query.id, "id"))
+        request = {
+            "source": self._source(row, None).model_dump(mode="json"),
+            "kind": query.kind,
+            "limit": query.limit,
+            "after": number(query.after),
+        }
+        return await self._pool.ask("findings", request, PREVIEW_SECONDS)
 
     def _source(self, row: RowMapping, prompt: Document | None) -> DatasetSource:
         return DatasetSource(

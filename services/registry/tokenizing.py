@@ -1,4 +1,4 @@
-"""The tokenizer child: a dataset's first rows as tokens, with what carries loss, and how many tokens rows have.
+"""The tokenizer child: some of a dataset's rows as tokens, with what carries loss, and how many tokens rows have.
 
     python -m tunebus.services.registry.tokenizing
 
@@ -46,22 +46,27 @@ def tokenize(request: Document) -> Document:
     shown: list[Document] = []
     counted: list[tuple[int, int]] = []
     step = max(1, request["rows"] // COUNTED_ROWS) if request["bytes"] <= SPREAD_BYTES else 1
+    wanted = range(request["offset"], request["offset"] + request["limit"])
     until = time.monotonic() + COUNTING_SECONDS
+    counting = request["lengths"]
     with closing(rows_of(source)) as rows:
         for number, row in enumerate(rows):
-            if number >= request["limit"] and (len(counted) >= COUNTED_ROWS or time.monotonic() > until):
+            counting = counting and len(counted) < COUNTED_ROWS and time.monotonic() < until
+            if number >= wanted.stop and not counting:
                 break
-            if number >= request["limit"] and number % step:
+            counts = counting and (number < request["limit"] or number % step == 0)
+            if number not in wanted and not counts:
                 continue
             with _limited(number):
                 encoded = encoder.encode(row)
-            counted.append((len(encoded.input_ids), encoded.answer_tokens))
-            if number < request["limit"]:
+            if counts:
+                counted.append((len(encoded.input_ids), encoded.answer_tokens))
+            if number in wanted:
                 shown.append(_tokens(tokenizer, encoded, length))
     return {
         "text_format": encoder.text_format,
         "tokenized": shown,
-        "token_lengths": _lengths(counted, request["rows"], length, step),
+        "token_lengths": _lengths(counted, request["rows"], length, step) if request["lengths"] else None,
     }
 
 

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from tunebus.contracts.errors import Code, TunebusError, fail
@@ -21,6 +21,7 @@ from tunebus.services.platform.rows.files import checked_type
 from tunebus.services.registry.progress import Report
 
 FOLDER = "uploads"
+BEGINNING_BYTES = 24 * 1024 * 1024  # more than the longest line, and than what a look takes
 
 
 class Uploads:
@@ -39,12 +40,7 @@ class Uploads:
 
         Errors: `invalid` for another kind of file, `not_found`, `unavailable`, `conflict`, `disk_full`.
         """
-        try:
-            checked_type(Path(name), kind, name)
-        except TunebusError as error:
-            problem = error.problem
-            param = "upload" if problem.param == "path" else problem.param
-            raise TunebusError(problem.model_copy(update={"param": param})) from None
+        _checked(name, kind)
         path, made = await self._fetched(name, report)
         self._in_use[path] += 1
         try:
@@ -57,29 +53,61 @@ class Uploads:
         finally:
             self._in_use[path] -= 1
 
+    @contextlib.asynccontextmanager
+    async def begun(self, name: str, kind: str | None) -> AsyncIterator[tuple[Path, bool]]:
+        """The beginning of an uploaded file, or all of one that is not read line by line, to be looked at once; and
+        whether it was cut off. Errors: as those of `kept`."""
+        _checked(name, kind)
+        draft = self._folder / ".incoming" / f"{new_id()}{Path(name).suffix.lower()}"
+        lines = checked_type(Path(name), kind, name) in ("csv", "tsv", "jsonl")
+        try:
+            with _on_disk(draft), draft.open("wb") as file:
+                stored = await self._bucket.read(name, file, limit=BEGINNING_BYTES if lines else None)
+            yield draft, draft.stat().st_size < stored.bytes
+        finally:
+            draft.unlink(missing_ok=True)
+
     async def _fetched(self, name: str, report: Report) -> tuple[Path, bool]:
         """Where the content lies, and whether it was not there before."""
         draft = self._folder / ".incoming" / new_id()
         try:
-            draft.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                stored = await self._bucket.read(name, file, report)
-                await asyncio.to_thread(_synced, file.fileno(), file.flush)
-            path = self._folder / f"{stored.sha256}{Path(name).suffix.lower()}"
-            made = not path.exists()
-            if made:
-                draft.rename(path)
-            return path, made
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            raise fail(
-                Code.DISK_FULL if full else Code.NOT_PERMITTED,
-                f"the upload cannot be kept: {error.strerror}",
-                param="upload",
-                hint="free disk space below the artifact root" if full else None,
-            ) from None
+            with _on_disk(draft):
+                with draft.open("wb") as file:
+                    stored = await self._bucket.read(name, file, report)
+                    await asyncio.to_thread(_synced, file.fileno(), file.flush)
+                path = self._folder / f"{stored.sha256}{Path(name).suffix.lower()}"
+                made = not path.exists()
+                if made:
+                    draft.rename(path)
+                return path, made
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _checked(name: str, kind: str | None) -> None:
+    """Errors: `invalid`, for another kind of file."""
+    try:
+        checked_type(Path(name), kind, name)
+    except TunebusError as error:
+        problem = error.problem
+        param = "upload" if problem.param == "path" else problem.param
+        raise TunebusError(problem.model_copy(update={"param": param})) from None
+
+
+@contextlib.contextmanager
+def _on_disk(draft: Path) -> Iterator[None]:
+    """What the disk does not take, in words."""
+    try:
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise fail(
+            Code.DISK_FULL if full else Code.NOT_PERMITTED,
+            f"the upload cannot be kept: {error.strerror}",
+            param="upload",
+            hint="free disk space below the artifact root" if full else None,
+        ) from None
 
 
 def _synced(descriptor: int, flush: Callable[[], None]) -> None:

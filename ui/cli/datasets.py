@@ -79,9 +79,45 @@ def add_dataset(
     epilog="Example: tunebus dataset preview faq --prompt my-prompt --model starter --limit 3",
 )
 def preview(call: Call, id: Identity, **fields: Any) -> None:
-    """Show the first rows, what each column holds, and with a model what it would be trained on."""
+    """Show some rows, what each column holds, and with a model what it would be trained on."""
     found = call.ask("PreviewDataset", id=id, **given(fields))
     call.terminal.data(found, None if call.machine else _preview(found))
+
+
+@command(
+    datasets,
+    "inspect",
+    fields=options(queries.InspectDataset, skip=("path", "upload", "column_mapping")),
+    epilog="Example: tunebus dataset inspect faq.csv --column-mapping prompt=question",
+)
+def inspect_file(
+    call: Call,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="a file, or a folder of files", show_default=False)],
+    column_mapping: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="a format's name of a column and the file's own", show_default=False),
+    ] = None,
+    **fields: Any,
+) -> None:
+    """Tell what a file would be recognised as, from its first rows, and what is missing. Nothing is added."""
+    asked = given({**fields, "column_mapping": _mapping(column_mapping)})
+    found = call.ask("InspectDataset", path=absolute(path), **asked)
+    call.terminal.data(found, None if call.machine else _inspected(found))
+
+
+@command(
+    datasets,
+    "findings",
+    fields=options(queries.ListDatasetFindings, skip=("id",), values={"kind": "what to look for"}),
+    epilog="Example: tunebus dataset findings faq --kind duplicate",
+)
+def list_findings(call: Call, id: Identity, **fields: Any) -> None:
+    """List rows that deserve a look: duplicates, empty answers, held-out rows among the training rows, broken ones."""
+    found = call.ask("ListDatasetFindings", id=id, **given(fields))
+    columns = {"row": "row", "place": "place", "split": "split", "same as row": "same_as", "error": "error"}
+    call.terminal.data(found, None if call.machine else table(found["items"], {**columns, "begins": "text"}))
+    if not call.machine and not found["items"]:
+        call.terminal.note(f"none among the {found['looked_at']:,} rows that were looked at")
 
 
 def described(document: Mapping[str, Any]) -> RenderableType:
@@ -148,8 +184,19 @@ def _columns(columns: list[dict[str, Any]], rows: int) -> Table:
     return table(columns, {**shown, "longest": "max_length"}, title=f"{rows} rows; lengths in characters")
 
 
+def _inspected(found: Mapping[str, Any]) -> Group:
+    lacks = f"; it lacks {', '.join(found['lacks'])}" if found["lacks"] else ""
+    some = "" if found["complete"] else "the first "
+    parts: list[RenderableType] = [
+        Text(f"{found['type']}, recognised as {found['title']}{lacks}"),
+        Text(f"columns: {', '.join(found['features'])}; {some}{found['looked_at']:,} rows looked at"),
+    ]
+    parts += [Text(f"{each['place']}: {each['error']}", style="yellow") for each in found["findings"]]
+    return Group(*parts)
+
+
 def _preview(found: Mapping[str, Any]) -> Group:
-    rows = Table(title="first rows", title_justify="left", show_lines=True)
+    rows = Table(title=f"rows from {found['offset'] + 1}", title_justify="left", show_lines=True)
     for name in found["features"]:
         rows.add_column(escape(name), overflow="fold")
     for row in found["rows"]:
@@ -158,7 +205,7 @@ def _preview(found: Mapping[str, Any]) -> Group:
     if found["rendered"]:
         first = found["rendered"][0]
         made = found["generated_prompt"]
-        parts.append(Text(f"as a model sees the first row{' (generated prompt)' if made else ''}:", style="bold"))
+        parts.append(Text(f"as a model sees the first of these{' (generated prompt)' if made else ''}:", style="bold"))
         parts.append(record({"prompt": first["prompt"], "completion": first["completion"]}))
     if "tokenized" in found:
         parts += _tokens(found)
@@ -169,7 +216,7 @@ def _tokens(found: Mapping[str, Any]) -> list[RenderableType]:
     """Each row's text with the tokens that carry loss in colour, then how many tokens rows have."""
     heading = Text.assemble(("as tokens (", "bold"), ("carrying loss", "bold green"), (", ", "bold"), ("not", "dim"))
     parts: list[RenderableType] = [heading.append("):", "bold")]
-    for number, row in enumerate(found["tokenized"], start=1):
+    for number, row in enumerate(found["tokenized"], start=found["offset"] + 1):
         text = Text(f"{number}. ", style="bold")
         for piece in row["pieces"]:
             text.append(piece["text"], "green" if piece["loss"] else "dim")
@@ -178,6 +225,8 @@ def _tokens(found: Mapping[str, Any]) -> list[RenderableType]:
         text.append(f"  [{row['tokens']} tokens, {row['answer_tokens']} carry loss{cut}]", "cyan")
         parts.append(text)
     lengths = found["token_lengths"]
+    if lengths is None:
+        return parts
     most = max((each["rows"] for each in lengths["histogram"]), default=1)
     grid = Table.grid(padding=(0, 2))
     for each in lengths["histogram"]:

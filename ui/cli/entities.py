@@ -94,6 +94,22 @@ def _shows(group: typer.Typer, singular: str) -> None:
         call.terminal.data(document, _RENDERINGS.get(singular, record)(document))
 
 
+def _used(group: typer.Typer, singular: str) -> None:
+    word = singular.lower()
+    example = "ID" if singular == "Config" else f"my-{word}"
+    fields = options(queries.ListUses, skip=("aggregate", "id"))
+
+    @command(group, "uses", fields=fields, epilog=f"Example: tunebus {word} uses {example}")
+    def _uses(call: Call, id: Identity, **fields: Any) -> None:
+        """List what refers to it, and what of that stands in the way of removing it."""
+        found = call.ask("ListUses", aggregate=word, id=id, **given(fields))
+        if not call.machine and not found["items"]:
+            call.terminal.note("nothing refers to it")
+            return
+        columns = {"kind": "aggregate", "name": "name", "state": "state", "blocks removal": "blocks", "id": "id"}
+        call.terminal.data(found, table(found["items"], columns))
+
+
 _RENDERINGS: dict[str, Callable[[Mapping[str, Any]], RenderableType]] = {"Dataset": described}
 
 for _group, _singular in (
@@ -105,6 +121,7 @@ for _group, _singular in (
 ):
     _lists(_group, f"{_singular}s")
     _shows(_group, _singular)
+    _used(_group, _singular)
 
 
 def _names(group: typer.Typer, singular: str) -> None:

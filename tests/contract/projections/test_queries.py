@@ -95,7 +95,7 @@ def test_every_query_of_the_contract_is_answered_but_the_registrys_own() -> None
     of_the_registry = {"GetCommandProgress", "ListChanges", "EstimateFineTuningJob"}
     with_files = {
         "PreviewDataset", "GeneratePrompt", "RenderPrompt", "GetEvaluationRows", "CompareEvaluations",
-        "ExportEvaluations",
+        "ExportEvaluations", "InspectDataset", "ListDatasetFindings",
     }  # fmt: skip
     assert {*ask.QUERIES} - known == of_the_registry | with_files
     assert known <= {*ask.QUERIES}
@@ -128,6 +128,39 @@ def test_filters(studio: Engine) -> None:
     assert {j["parent_id"] for j in answer(studio, ask.ListEvaluationJobs(parent_id=parent))["items"]} == {parent}
     unknown = refusal(studio, ask.ListFineTuningJobs(state="runing"))
     assert (unknown.code, unknown.param, unknown.hint) == (Code.INVALID, "state", "did you mean 'running'?")
+
+
+def test_things_are_found_by_their_words_the_newest_first(studio: Engine) -> None:
+    every = answer(studio, ask.ListDatasets(limit=1000))["items"]
+    names = [item["name"] for item in every]
+    word = "break"
+    found = answer(studio, ask.ListDatasets(search=f" {word.upper()} ", limit=1000))["items"]
+    assert found == [item for item in every if word in f"{item['name']} {item['description']}".lower()]
+    assert 0 < len(found) < len(every)
+    newest = pages(studio, lambda after: ask.ListDatasets(order="newest", limit=1, after=after))
+    assert [item["name"] for item in newest] == names[::-1]
+    assert answer(studio, ask.ListDatasets(search="100%"))["items"] == []
+
+
+def test_what_refers_to_a_thing_is_listed_with_what_stands_in_the_way(studio: Engine) -> None:
+    datasets = {item["id"]: item["name"] for item in answer(studio, ask.ListDatasets(limit=1000))["items"]}
+    jobs = [
+        job
+        for kind in (ask.ListFineTuningJobs, ask.ListEvaluationJobs, ask.ListExportJobs)
+        for job in answer(studio, kind(limit=1000))["items"]
+    ]
+    prompts = answer(studio, ask.ListPrompts(limit=1000))["items"]
+    for dataset_id, name in datasets.items():
+        expected = {
+            job["id"]: job["state"] not in tables.ENDED_STATES for job in jobs if job["dataset_id"] == dataset_id
+        }
+        expected |= {prompt["id"]: True for prompt in prompts if prompt["dataset_id"] == dataset_id}
+        found = answer(studio, ask.ListUses(aggregate="dataset", id=name, limit=200))
+        assert {item["id"]: item["blocks"] for item in found["items"]} == expected
+        assert found["total"] == len(expected)
+        assert all(item["name"] for item in found["items"])
+    assert any(job["dataset_id"] in datasets for job in jobs)
+    assert refusal(studio, ask.ListUses(aggregate="prompt", id="nope")).code == Code.NOT_FOUND
 
 
 def test_a_filter_by_reference_takes_a_name_and_refuses_an_unknown_one(studio: Engine) -> None:

@@ -11,6 +11,7 @@ from tunebus.contracts import queries
 from tunebus.contracts.errors import TunebusError
 from tunebus.projections.queries import TELEMETRY_ANSWERS
 from tunebus.services.platform.home import Home
+from tunebus.services.registry import uploads
 
 from tests.fixtures.registry import Running
 
@@ -110,6 +111,89 @@ async def test_long_values_are_cut_so_that_a_preview_fits_a_message(running: Run
     found = await running.client.query("PreviewDataset", {"id": "wide", "limit": 200})
     assert 0 < len(found["rows"]) <= 200
     assert len(json.dumps(found)) < 1_000_000
+
+
+async def test_a_preview_goes_on_where_it_is_asked_to(running: Running) -> None:
+    path = running.write("many.jsonl", "".join(json.dumps({"n": n, "answer": str(n)}) + "\n" for n in range(30)))
+    await running.accepted("AddDataset", name="many", path=str(path))
+    found = await running.client.query("PreviewDataset", {"id": "many", "limit": 10, "offset": 25})
+    assert [row["n"] for row in found["rows"]] == [25, 26, 27, 28, 29]
+    assert (found["offset"], len(found["rendered"])) == (25, 5)
+    assert (await running.client.query("PreviewDataset", {"id": "many", "offset": 99}))["rows"] == []
+
+
+async def test_a_file_is_looked_at_before_it_is_added(running: Running) -> None:
+    pairs = "".join(json.dumps({"frage": f"q{n}", "antwort": f"a{n}"}) + "\n" for n in range(20))
+    path = running.write("faq.jsonl", pairs + "{broken\n")
+    plain = await running.client.query("InspectDataset", {"path": str(path), "limit": 2})
+    assert (plain["type"], plain["recognised"], plain["features"]) == ("jsonl", "prompt", ["frage", "antwort"])
+    assert (plain["rows"][1], plain["looked_at"], plain["complete"]) == ({"frage": "q1", "antwort": "a1"}, 21, True)
+    assert [one["place"] for one in plain["findings"]] == ["line 21"]
+    lacking = {one["name"]: one["lacks"] for one in plain["formats"]}
+    assert lacking["prompt_completion"] == ["prompt", "completion"]
+    half = {"path": str(path), "format": "prompt_completion", "column_mapping": {"prompt": "frage"}}
+    assert (await running.client.query("InspectDataset", half))["lacks"] == ["completion"]
+    whole = {"path": str(path), "column_mapping": {"prompt": "frage", "completion": "antwort"}}
+    assert (await running.client.query("InspectDataset", whole))["recognised"] == "prompt_completion"
+    uploaded = await running.client.upload(path)
+    assert await running.client.query("InspectDataset", {"upload": uploaded, "limit": 2}) == plain
+    assert [*running.settings.artifacts.rglob("*.jsonl")] == [], "nothing is kept of what was only looked at"
+    assert (await refusal(running, "InspectDataset", {"path": "/etc/passwd.csv"})).code == "not_permitted"
+    assert (await refusal(running, "InspectDataset", {"upload": "gone.csv"})).code == "not_found"
+    assert (await refusal(running, "InspectDataset", {})).param == "path"
+    wrong = {"path": str(path), "column_mapping": {"prompt": "nope"}}
+    assert (await refusal(running, "InspectDataset", wrong)).param == "column_mapping.prompt"
+
+
+async def test_only_the_beginning_of_a_large_upload_is_looked_at(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "BEGINNING_BYTES", 200_000)
+    text = "".join(json.dumps({"question": "x" * 900, "answer": str(n)}) + "\n" for n in range(900))
+    uploaded = await running.client.upload(running.write("large.jsonl", text))
+    found = await running.client.query("InspectDataset", {"upload": uploaded})
+    assert 150 < found["looked_at"] < 600
+    assert (found["complete"], found["broken"]) == (False, 0)
+
+
+async def test_rows_that_deserve_a_look_are_named_by_number_and_line(running: Running) -> None:
+    folder = running.files / "splits"
+    folder.mkdir()
+    same = {"prompt": "p1", "completion": "c1"}
+    train = [{"prompt": f"p{n}", "completion": f"c{n}"} for n in range(4)]
+    lines = [*map(json.dumps, train), json.dumps(same), "", json.dumps({"prompt": "p", "completion": " "}), "{broken"]
+    (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "test.jsonl").write_text(
+        json.dumps({"prompt": "new", "completion": "n"}) + "\n" + json.dumps(same) + "\n"
+    )
+    await running.accepted("AddDataset", name="splits", path=str(folder), skip_broken=True)
+
+    async def found(kind: str, **fields: Any) -> dict[str, Any]:
+        return await running.client.query("ListDatasetFindings", {"id": "splits", "kind": kind, **fields})
+
+    duplicates = await found("duplicate")
+    assert [(one["row"], one["place"], one["same_as"]) for one in duplicates["items"]] == [
+        (5, "train.jsonl: line 5", 2)
+    ]
+    assert (duplicates["looked_at"], duplicates["complete"], duplicates["next"]) == (9, True, None)
+    empty = (await found("empty_answer"))["items"]
+    assert [(one["row"], one["place"]) for one in empty] == [(6, "train.jsonl: line 7")]
+    overlap = (await found("overlap"))["items"]
+    assert [(one["row"], one["split"], one["same_as"]) for one in overlap] == [(8, "test", 2)]
+    broken = (await found("broken"))["items"]
+    assert [(one["row"], one["place"]) for one in broken] == [(None, "train.jsonl: line 8")]
+    assert broken[0]["error"]
+    statistics = (await running.client.query("GetDataset", {"id": "splits"}))["statistics"]
+    assert (statistics["duplicate_rows"], statistics["empty_answers"]) == (1, 1)
+    assert statistics["overlaps"] == {"test": 1}
+    again = running.write("again.csv", "question,answer\n" + "a,b\n" * 6)
+    await running.accepted("AddDataset", name="again", path=str(again))
+    page = await running.client.query("ListDatasetFindings", {"id": "again", "kind": "duplicate", "limit": 3})
+    rest = await running.client.query(
+        "ListDatasetFindings", {"id": "again", "kind": "duplicate", "limit": 3, "after": page["next"]}
+    )
+    assert [one["row"] for one in [*page["items"], *rest["items"]]] == [2, 3, 4, 5, 6]
+    assert rest["next"] is None
 
 
 def artifact(running: Running, uri: str) -> Path:
