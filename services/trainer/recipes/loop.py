@@ -6,6 +6,7 @@ Everything else (optimizer, schedule, clipping, accumulation, mixed precision, r
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,12 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         measures entropy and accuracy on the way. On a CPU ours takes half the time or less.
         """
         if self.args.device.type != "cpu" or return_outputs or self.aux_loss_enabled:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            self.state.num_input_tokens_seen += int(self._total_train_tokens)  # which counts this batch alone
+            self._total_train_tokens = 0
+            return found
+        if self.model.training:
+            self.state.num_input_tokens_seen += int(inputs["attention_mask"].sum())
         if self._fused is None:
             self._fused = self._can_fuse(model, inputs)
         total, tokens = self._fused_loss(inputs) if self._fused else self._plain_loss(model, inputs)
@@ -132,6 +138,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         return self._order
 
     lr_scheduler: Any
+    _total_train_tokens: int
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """transformers' schedule; one that goes on from other weights warms up from the rate that was reached there, so
@@ -154,6 +161,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         return 0  # walks all parameters at every step for a number that nobody reads
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        logs["tokens"] = float(self.state.num_input_tokens_seen)
         super().log(logs, start_time)
         self.state.log_history.clear()  # telemetry keeps it; a checkpoint need not carry the whole curve
 
@@ -161,6 +169,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         """Loss and accuracy of the next token over all held-out tokens that carry loss, each token counting alike."""
         was_training = self.model.training
         self.model.eval()
+        began = time.perf_counter()
         loss = correct = count = 0.0
         size = self.args.per_device_eval_batch_size
         device = self.args.device
@@ -183,6 +192,7 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         if self._attempt is not None and self._attempt.is_stopping:
             return {}
         metrics = {"eval_loss": loss / max(count, 1.0), "eval_token_accuracy": correct / max(count, 1.0)}
+        metrics["eval_seconds"] = time.perf_counter() - began
         if self._reporter is not None:
             self._reporter.evaluated(self.state, self.control, metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

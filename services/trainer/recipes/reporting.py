@@ -18,6 +18,15 @@ from tunebus.services.trainer.recipes.plan import Plan
 
 _SAY_SECONDS = 5.0
 _WINDOW_STEPS = 50
+_LOGGED = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "epoch": "epoch",
+    "tokens": "tokens",
+    "mean_token_accuracy": "token_accuracy",  # where trl computes the loss itself
+}
+"""What the loop logs at a step, by its names, and the names of the curves."""
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no types that mypy follows here
@@ -36,7 +45,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         self._plan = plan
         self._order = order
         self._arguments = arguments
-        self._resolved = resolved
+        self.resolved = dict(resolved)
         self._versions = versions
         self._ends: deque[tuple[int, float]] = deque(maxlen=_WINDOW_STEPS)
         self._last_save = self._last_said = time.monotonic()
@@ -45,15 +54,19 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         self.eval_losses: dict[int, float] = {}
         self.early_stopping: str | None = None
         self.step_seconds = 0.0
+        self.eval_seconds: list[float] = []
+        self.tokens = self._tokens_before = self._tokens_said = 0.0
+        self._seconds_said = 0.0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._attempt.running(
             state.max_steps,
             resumed_from_step=state.global_step,
-            resolved=self._resolved,
+            resolved=self.resolved,
             versions=self._versions,
         )
         self._attempt.progress("training", state.global_step, state.max_steps)
+        self._tokens_before = self._tokens_said = self.tokens = float(state.num_input_tokens_seen)
         self._last_save = time.monotonic()
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -91,8 +104,12 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
     ) -> None:
         if not logs or "loss" not in logs:
             return
-        names = ("loss", "learning_rate", "grad_norm", "epoch")
-        values = {name: float(logs[name]) for name in names if name in logs}
+        values = {ours: float(logs[name]) for name, ours in _LOGGED.items() if name in logs}
+        self.tokens = values.get("tokens", 0.0)
+        if self.step_seconds > self._seconds_said:
+            seconds, tokens = self.step_seconds - self._seconds_said, self.tokens - self._tokens_said
+            values["tokens_per_second"] = tokens / seconds
+            self._seconds_said, self._tokens_said = self.step_seconds, self.tokens
         self._attempt.spool.metric(state.global_step, values)
         for name in ("loss", "grad_norm"):
             if not math.isfinite(values.get(name, 0.0)):
@@ -116,6 +133,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         if not math.isfinite(metrics["eval_loss"]):
             raise nan_loss(step, "held-out loss", metrics["eval_loss"])
         self.eval_losses[step] = metrics["eval_loss"]
+        self.eval_seconds.append(metrics["eval_seconds"])
         patience = self._arguments.early_stopping_patience
         if (patience or self._arguments.load_best_model_at_end) and evaluations.best_step(self.eval_losses) == step:
             control.should_save = True
@@ -128,6 +146,15 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._last_save = time.monotonic()
+
+    def speeds(self) -> dict[str, float]:
+        """Means over all steps and evaluations of this attempt, and the tokens of all attempts."""
+        found = {"tokens": self.tokens}
+        if self.step_seconds > 0:
+            found["tokens_per_second"] = (self.tokens - self._tokens_before) / self.step_seconds
+        if self.eval_seconds:
+            found["eval_seconds"] = sum(self.eval_seconds) / len(self.eval_seconds)
+        return found
 
     def _rate(self) -> float | None:
         """Steps per second over the last 50, evaluations and checkpoints not counted."""

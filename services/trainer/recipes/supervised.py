@@ -279,7 +279,12 @@ def build(
         # The path of this machine would say nothing elsewhere, and a studio's home can move.
         trainer.model.peft_config["default"].base_model_name_or_path = Path(recipe.model.location).name
     if attempt is not None:
-        footprint.check_disk(attempt.folder, arguments, settled, _sizes(trainer.model))
+        assert reporter is not None
+        sizes = _sizes(trainer.model)
+        footprint.check_disk(attempt.folder, arguments, settled, sizes)
+        reporter.resolved |= {"parameters": sizes.parameters, "trainable_parameters": sizes.trainable}
+        layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+        reporter.resolved |= {"layers": layers} if layers else {}
     return trainer, reporter
 
 
@@ -374,6 +379,7 @@ def _metrics(trainer: Any, reporter: Any, steps: int, kept: int | None = None) -
             metrics |= {"best_eval_loss": losses[best], "best_step": float(best)}
     if steps > 0 and reporter.step_seconds > 0:
         metrics["steps_per_second"] = steps / reporter.step_seconds
+        metrics |= reporter.speeds()
     sizes = _sizes(trainer.model)
     return metrics | {"trainable_parameters": float(sizes.trainable), "parameters": float(sizes.parameters)}
 

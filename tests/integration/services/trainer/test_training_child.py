@@ -53,20 +53,37 @@ class TestFinished:
         assert resolved["train"]["truncated"] == resolved["train"]["without_answer"] == 0
         assert resolved["max_length"] == max(resolved["train"]["longest"], resolved["held_out"]["longest"])
         assert {"torch", "transformers", "trl", "peft", "python"} <= set(running["versions"])
+        metrics = finished.result()["metrics"]
+        for name in ("parameters", "trainable_parameters"):
+            assert resolved[name] == metrics[name] > 0
+        assert resolved["layers"] > 0
 
     def test_telemetry_is_of_the_contract_and_complete(self, finished: Child) -> None:
         lines = (finished.folder / "telemetry.jsonl").read_bytes().splitlines()
         batch = TelemetryBatch.model_validate_json(batch_bytes("j", 1, lines))
         assert [record.n for record in batch.records] == list(range(1, len(lines) + 1))
-        for name in ("loss", "learning_rate", "grad_norm"):
+        for name in ("loss", "learning_rate", "grad_norm", "epoch", "tokens", "tokens_per_second"):
             assert sorted(finished.curve(name)) == list(range(1, 21))
-        assert sorted(finished.curve("eval_loss")) == [0, 10, 20]
+        for name in ("eval_loss", "eval_token_accuracy", "eval_seconds"):
+            assert sorted(finished.curve(name)) == [0, 10, 20]
         phases = [record["phase"] for record in finished.records("progress")]
         assert phases[0] == "loading"
         assert {"preparing", "training", "evaluating", "saving"} <= set(phases)
         steps = [record["step"] for record in finished.records("progress") if record["phase"] == "training"]
         assert steps == sorted(steps)
         assert steps[-1] == 20
+
+    def test_tokens_are_those_of_the_rows(self, finished: Child) -> None:
+        resolved = json.loads((finished.folder / "running.json").read_text())["resolved"]
+        tokens, metrics = finished.curve("tokens"), finished.result()["metrics"]
+        epoch = resolved["steps_per_epoch"]
+        assert list(tokens.values()) == sorted(tokens.values())
+        assert metrics["tokens"] == tokens[20]
+        assert 0 < tokens[epoch] <= resolved["train"]["rows"] * resolved["train"]["longest"]
+        assert tokens[epoch + 1] - tokens[epoch] < tokens[epoch]
+        speeds = finished.curve("tokens_per_second").values()
+        assert min(speeds) <= metrics["tokens_per_second"] <= max(speeds)
+        assert metrics["eval_seconds"] == pytest.approx(sum(finished.curve("eval_seconds").values()) / 3)
 
     def test_log_records_are_the_output(self, finished: Child) -> None:
         logs = finished.records("log")
@@ -110,7 +127,7 @@ def test_a_resumed_run_has_the_curve_of_an_undisturbed_one(finished: Child, star
     )
     assert child.wait() == 0, child.output()
     assert json.loads((child.folder / "running.json").read_text())["resumed_from_step"] == 10
-    for name in ("loss", "learning_rate", "grad_norm"):
+    for name in ("loss", "learning_rate", "grad_norm", "tokens"):
         ours, theirs = child.curve(name), finished.curve(name)
         assert sorted(ours) == list(range(11, 21))
         assert max(abs(ours[step] - theirs[step]) for step in ours) < 1e-4, name
