@@ -30,7 +30,7 @@ def actions(job: Document) -> Markup:
         made += [*_stop(job), *_queue(job)]
     elif job["kind"] == FINE_TUNING:
         made += _after_training(job)
-    elif job["kind"] == EVALUATION and job["state"] == "succeeded":
+    if job["kind"] == EVALUATION:
         made.append(_way(say("jobs.do.side_by_side"), "/evaluate", id=str(job["parent_id"])))
     if job["kind"] == FINE_TUNING:
         made += _derived(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunebus.ui.web.job import progress
@@ -15,6 +15,7 @@ from tunebus.ui.web.job.names import (
     cause_name,
     job_name,
     kind_name,
+    sentence,
     state_badge,
     subject,
 )
@@ -33,6 +34,11 @@ def head(job: Document) -> Markup:
         tag("p", _about(job), kind="tb-lead"),
     ]
     parts += [_card(job)] if job["state"] == "failed" else []
+    difference = (job.get("origin") or {}).get("difference")
+    if difference:
+        parts.append(differences(difference))
+    if job["notes"]:
+        parts.append(tag("p", job["notes"], kind="tb-notes"))
     if job["state"] in WAITING:
         parts.append(_waiting(job))
     if job["state"] == "stopping":
@@ -47,7 +53,7 @@ def head(job: Document) -> Markup:
 
 
 def _about(job: Document) -> Markup:
-    words: list[object] = [subject(job)]
+    words: list[object] = [subject(job, linked=True)]
     if job["kind"] == FINE_TUNING:
         words.append(say(f"jobs.method.{job['method']}"))
     if job["kind"] == EXPORT and job.get("adapter_id"):
@@ -73,8 +79,7 @@ def origin_link(origin: Mapping[str, Any]) -> Markup:
 
 
 def _waiting(job: Document) -> Markup:
-    reason = str(job["waiting_reason"] or "")
-    parts: list[object] = [tag("strong", f"{reason[:1].upper()}{reason[1:]}.")]
+    parts: list[object] = [tag("strong", sentence(job["waiting_reason"]))]
     if job["queue_position"]:
         parts.append(tag("div", say("jobs.queue.position", place=job["queue_position"])))
     others = [
@@ -97,7 +102,7 @@ def _interruptions(job: Document) -> Markup:
                 "jobs.interrupted",
                 number=str(attempt["attempt"]),
                 cause=tag("strong", cause_name(attempt["cause"])),
-                message=attempt["message"] or "",
+                message=sentence(attempt["message"]),
             ),
         )
         for attempt in job["attempts_made"][:-1]
@@ -112,19 +117,15 @@ def _card(job: Document) -> Markup:
     """Why it failed, what may be done about it, and the last words of its output."""
     parts: list[object] = [
         tag("h2", say("jobs.failed", cause=cause_name(job["cause"]))),
-        tag("p", job["message"] or ""),
+        tag("p", sentence(job["message"])),
     ]
     if job["hint"]:
-        parts.append(tag("p", say("jobs.hint", hint=job["hint"])))
+        parts.append(tag("p", tag("strong", say("jobs.hint")), " ", sentence(job["hint"])))
     if job["suggestion"] and job["kind"] == FINE_TUNING:
-        changes = list(suggested(job))
-        shown = [
-            tag("li", tag("code", name), " ", value(before), " → ", tag("strong", value(after)))
-            for name, before, after in changes
-        ]
+        changes = {name: [before, after] for name, before, after in suggested(job)}
         words = say("jobs.do.retry_suggested")
         button = act(words, "retry_suggested", {"id": job["id"]}, kind="tb-primary", id="tb-retry-suggested")
-        parts += [tag("ul", *shown, kind="tb-changes"), tag("div", button, kind="tb-actions")]
+        parts += [differences(changes), tag("div", button, kind="tb-actions")]
     detail = (job["attempts_made"] or [{}])[-1].get("detail")
     if detail:
         parts.append(
@@ -144,6 +145,15 @@ def suggested(job: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
             known = {"num_memory": recipe.get("num_memory_gb")}
             before = known.get(name, arguments.get(_SHORTCUTS.get(name, name), recipe.get(name)))
             yield name, before, after
+
+
+def differences(changes: Mapping[str, Sequence[Any]]) -> Markup:
+    """Settings that are another: `{name: [before, now]}`."""
+    lines = [
+        tag("li", tag("code", name), " ", value(before), " → ", tag("strong", value(after)))
+        for name, (before, after) in changes.items()
+    ]
+    return tag("ul", *lines, kind="tb-changes")
 
 
 def value(found: Any) -> Markup:

@@ -163,6 +163,7 @@ def _filter(wanted: Wanted, models: Sequence[Document], datasets: Sequence[Docum
         _field("model", _select("model", wanted.model, [(one["name"], one["name"]) for one in models])),
         _field("dataset", _select("dataset", wanted.dataset, [(one["name"], one["name"]) for one in datasets])),
         _field("sort", _select("sort", wanted.sort, [(sort, say(f"jobs.sort.{sort}")) for sort in SORTS], none=False)),
+        *([tag("input", type="hidden", name="order", value=wanted.order)] if wanted.order else []),
         kind="tb-filter tb-jobs-filter",
         action="/jobs",
         data_partial="",
@@ -251,8 +252,12 @@ def _table(wanted: Wanted, found: Document) -> Markup:
         *(_sorted_head(wanted, name, sort) for name, sort in _COLUMNS),
     ]
     rows = [_row(job, now) for job in found["items"]]
+    return _wrapped(heads, rows, "tb-jobs")
+
+
+def _wrapped(heads: Sequence[Markup], rows: Sequence[Markup], kind: str) -> Markup:
     head, body = tag("thead", tag("tr", *heads)), tag("tbody", *rows)
-    return tag("div", tag("table", head, body), kind="tb-table tb-stack tb-jobs")
+    return tag("div", tag("table", head, body), kind=f"tb-table tb-stack {kind}")
 
 
 _COLUMNS = (
@@ -287,7 +292,7 @@ def _row(job: Document, now: Any) -> Markup:
         data_kind=str(job["kind"]),
         autocomplete="off",
     )
-    about = tag("div", kind_name(job["kind"]), " · ", subject(job), kind="tb-small")
+    about = tag("div", kind_name(job["kind"]), " · ", subject(job), kind="tb-small tb-about")
     took = seconds_between(job["started_at"], job["finished_at"])
     running = job["state"] in ACTIVE and job["started_at"]
     time = tag("span", data_since=str(job["started_at"])) if running else duration(took) if took is not None else ""
@@ -344,7 +349,9 @@ async def _queue(studio: Studio, wanted: Wanted) -> Markup:
     rows = [_queue_row(job) for job in page["items"]]
     parts: list[object] = [
         tag("p", say("jobs.queue.order"), kind="tb-small"),
-        tag("div", tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)), kind="tb-table tb-stack"),
+        tag(
+            "div", tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)), kind="tb-table tb-stack tb-queue"
+        ),
     ]
     links = []
     if wanted.offset:
@@ -371,7 +378,7 @@ def _queue_row(job: Document) -> Markup:
         tag(
             "td",
             tag("strong", job_link(job)),
-            tag("div", kind_name(job["kind"]), " · ", subject(job), kind="tb-small"),
+            tag("div", kind_name(job["kind"]), " · ", subject(job), kind="tb-small tb-about"),
             labels(job),
         ),
         tag("td", progress.outcome(job) if not waits else job["waiting_reason"] or "", kind="tb-outcome"),

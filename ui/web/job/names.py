@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tunebus.ui.web.markup import Markup, icon, link, tag
+from tunebus.ui.web.markup import Markup, icon, link, tag, text
 from tunebus.ui.web.words import catalogue, phrase, say
 
 FINE_TUNING, EVALUATION, EXPORT = KINDS = ("fine_tuning_job", "evaluation_job", "export_job")
@@ -47,15 +47,21 @@ def job_link(job: Mapping[str, Any]) -> Markup:
     return link(job_name(job), "/jobs", id=str(job["id"]))
 
 
-def subject(job: Mapping[str, Any]) -> Markup:
-    """What it works with, with links: a model on a dataset."""
+def subject(job: Mapping[str, Any], *, linked: bool = False) -> Markup:
+    """What it works with: a model on a dataset."""
     if job["kind"] == EXPORT:
-        return tag("span", say(f"jobs.export.{job['type']}"))
-    model = link(job.get("base_model_name") or job["base_model_id"], "/models", id=str(job["base_model_id"]))
-    if not job.get("dataset_id"):
-        return model
-    dataset = link(job.get("dataset_name") or job["dataset_id"], "/datasets", id=str(job["dataset_id"]))
-    return phrase("jobs.on", model=model, dataset=dataset)
+        return text(say(f"jobs.export.{job['type']}"))
+    model, dataset = (job.get(f"{part}_name") or job.get(f"{part}_id") for part in ("base_model", "dataset"))
+    if linked:
+        model = link(model, "/models", id=str(job["base_model_id"]))
+        dataset = link(dataset, "/datasets", id=str(job["dataset_id"])) if dataset else None
+    return phrase("jobs.on", model=model, dataset=dataset) if dataset else text(model)
+
+
+def sentence(words: object) -> str:
+    """Words as a sentence of their own."""
+    said = str(words or "").strip().rstrip(".")
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
 
 
 def seconds_between(begin: str | None, end: str | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -10,7 +11,7 @@ from tunebus.contracts.errors import Code, TunebusError
 from tunebus.ui.web import charting
 from tunebus.ui.web.job import progress
 from tunebus.ui.web.job.figures import Measured, against_estimate, resolved_of
-from tunebus.ui.web.job.head import value
+from tunebus.ui.web.job.head import differences, value
 from tunebus.ui.web.job.names import ENDED, EVALUATION, EXPORT, FINE_TUNING, cause_name, state_badge
 from tunebus.ui.web.markup import Markup, act, empty, join, link, moment, pairs, section, table, tag, text
 from tunebus.ui.web.page import Arguments
@@ -26,10 +27,13 @@ def address(job: Mapping[str, Any], **arguments: object) -> str:
 
 
 def chosen(job: Mapping[str, Any], arguments: Arguments) -> str:
-    """The tab that an address names; the first where it names none that this kind of job has."""
+    """The tab that an address names. Where it names none, the log of a job that ended before its first step, else the
+    first."""
     names = TABS[job["kind"]]
     asked = str(arguments.get("tab", ""))
-    return asked if asked in names else next(iter(names))
+    if asked in names:
+        return asked
+    return "logs" if job["state"] in ENDED and job["attempt"] and not job["total_steps"] else next(iter(names))
 
 
 def nav(job: Document, current: str) -> Markup:
@@ -119,9 +123,13 @@ async def _checkpoints(studio: Studio, job: Document, measured: Measured, argume
         return empty(say("jobs.checkpoints.none" if job["state"] in ENDED else "jobs.checkpoints.none_yet"))
     again = job["state"] in ("failed", "stopped")
     best = _best_step(job["checkpoints"])
+    gone = await asyncio.to_thread(_gone, studio, job)
     rows = []
     for point in reversed(job["checkpoints"]):
         made: list[object] = []
+        if point["uri"] in gone:
+            rows.append(_checkpoint(point, best, tag("span", say("jobs.checkpoints.gone"), kind="tb-small")))
+            continue
         if again:
             made.append(
                 act(
@@ -140,19 +148,28 @@ async def _checkpoints(studio: Studio, job: Document, measured: Measured, argume
                 goto="/jobs?id={id}",
             )
         )
-        mark = tag("span", say("jobs.checkpoints.best"), kind="tb-badge tb-succeeded")
-        rows.append(
-            (
-                join([f"{point['step']:,} ", mark if point["step"] == best else Markup("")]),
-                progress.figure("loss", point["loss"]),
-                progress.figure("eval_loss", point["eval_loss"]),
-                str(point["attempt"]),
-                moment(point["recorded_at"]),
-                tag("div", *made, kind="tb-actions"),
-            )
-        )
+        rows.append(_checkpoint(point, best, tag("div", *made, kind="tb-actions")))
     heads = [say(f"jobs.checkpoints.{name}") for name in ("step", "loss", "eval_loss", "attempt", "when", "do")]
-    return join([tag("p", say("jobs.checkpoints.lead"), kind="tb-small"), table(heads, rows)])
+    return join([tag("p", say("jobs.checkpoints.lead"), kind="tb-small"), table(heads, rows, kind="tb-checkpoints")])
+
+
+def _checkpoint(point: Mapping[str, Any], best: int | None, do: Markup) -> Sequence[object]:
+    mark = tag("span", say("jobs.checkpoints.best"), kind="tb-badge tb-succeeded")
+    return (
+        join([f"{point['step']:,} ", mark if point["step"] == best else Markup("")]),
+        progress.figure("loss", point["loss"]),
+        progress.figure("eval_loss", point["eval_loss"]),
+        str(point["attempt"]),
+        moment(point["recorded_at"]),
+        do,
+    )
+
+
+def _gone(studio: Studio, job: Document) -> set[str]:
+    """The checkpoints whose files are there no more, where this process sees the job's files at all."""
+    if not studio.home.path(job["out_dir"]).is_dir():
+        return set()
+    return {point["uri"] for point in job["checkpoints"] if not studio.home.path(point["uri"]).is_dir()}
 
 
 def _best_step(points: Sequence[Mapping[str, Any]]) -> int | None:
@@ -297,14 +314,6 @@ _OWN = (
     "num_gpu",
     "num_memory_gb",
 )
-
-
-def differences(changes: Mapping[str, Sequence[Any]]) -> Markup:
-    lines = [
-        tag("li", tag("code", name), " ", value(before), " → ", tag("strong", value(after)))
-        for name, (before, after) in changes.items()
-    ]
-    return tag("ul", *lines, kind="tb-changes")
 
 
 async def _events(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:

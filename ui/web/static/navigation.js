@@ -18,7 +18,20 @@ document.addEventListener("click", (event) => {
   if (link.pathname !== window.location.pathname) return;
   event.preventDefault();
   go(link.pathname + link.search);
+  fill();
 });
+
+/** Lets the forms say what the address says, where it was not they that changed it. */
+function fill() {
+  const given = new URLSearchParams(window.location.search);
+  for (const form of document.querySelectorAll("form[data-partial]")) {
+    for (const field of form.elements) {
+      if (!field.name) continue;
+      if (field.matches("[type=checkbox], [type=radio]")) field.checked = given.getAll(field.name).includes(field.value);
+      else field.value = given.get(field.name) ?? (field.matches("select") ? field.options[0]?.value : "");
+    }
+  }
+}
 
 function follow(form, options) {
   const filled = [...new FormData(form)].filter(([, value]) => value !== "");
@@ -42,6 +55,7 @@ document.addEventListener("input", (event) => {
 });
 
 window.addEventListener("popstate", () => {
+  fill();
   document.dispatchEvent(new CustomEvent("tunebus:address"));
   look({ force: true });
 });
