@@ -35,12 +35,21 @@ async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
     measured = await _measured(studio, job)
     return {
         **shown,
-        "job": head.head(job),
+        "job": head.head(job, await _made_from(studio, job)),
         "actions": actions(job),
         "figures": figures.tiles(job, measured),
         "tabs": tabs.nav(job, tabs.chosen(job, arguments)),
         "tab": await tabs.show(studio, job, measured, arguments),
     }
+
+
+async def _made_from(studio: Studio, job: Document) -> str | None:
+    """The name of the job that this one was made from, while that is there."""
+    if not job.get("origin"):
+        return None
+    with contextlib.suppress(TunebusError):
+        return str((await studio.ask("GetFineTuningJob", id=job["origin"]["job_id"]))["adapter_name"])
+    return None
 
 
 async def _measured(studio: Studio, job: Document) -> Measured:

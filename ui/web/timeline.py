@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Data = Mapping[str, Any]
+from tunebus.ui.web.job.names import cause_name, sentence
+from tunebus.ui.web.markup import bytes_text
+from tunebus.ui.web.words import catalogue, say
 
-_WHY_QUEUED = {
-    "submitted": "Waits for a worker.",
-    "attempt_lost": "Waits again, to go on from its last checkpoint: its worker was lost.",
-    "crashed": "Waits again, to go on from its last checkpoint: the attempt crashed.",
-    "worker_shutdown": "Waits again, to go on from its last checkpoint: its worker was shut down.",
-}
+Data = Mapping[str, Any]
 
 
 def happened(kind: str, data: Data) -> str:
@@ -21,67 +18,88 @@ def happened(kind: str, data: Data) -> str:
     return words(data) if words else ""
 
 
+def _say(name: str, /, **values: object) -> str:
+    return say(f"timeline.event.{name}", **values)
+
+
 def _changed(data: Data) -> str:
-    changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in data["changes"].items())
-    return f"Its settings are changed: {changes}." + (" It begins anew." if data.get("restart") else "")
+    changes = ", ".join(f"{name} {old} → {new}" for name, (old, new) in data["changes"].items())
+    return _say("FineTuningJobChanged", changes=changes) + (say("timeline.restart") if data.get("restart") else "")
+
+
+def _queued(data: Data) -> str:
+    if data.get("resume_step") is not None:
+        return say("timeline.queued.from_step", step=data["resume_step"])
+    key = f"timeline.queued.{data['cause']}"
+    return say(key) if key in catalogue() else say("timeline.queued.otherwise", cause=cause_name(data["cause"]))
 
 
 def _started(data: Data) -> str:
-    resumed = data.get("resume_from")
-    where = f", from the checkpoint of step {resumed['step']}" if resumed and resumed.get("step") else ""
-    return f"Attempt {data['attempt']} on {data['host']}{where}."
+    step = (data.get("resume_from") or {}).get("step")
+    name = "AttemptResumed" if step else "AttemptStarted"
+    return _say(name, attempt=data["attempt"], host=data["host"], step=step)
 
 
 def _running(data: Data) -> str:
-    begin = f"goes on after step {data['resumed_from_step']}" if data.get("resumed_from_step") else "begins"
-    total = f" of {data['total_steps']} steps" if data["total_steps"] else ""
-    return f"Everything is loaded; attempt {data['attempt']}{total} {begin}."
+    name = "AttemptRunningOf" if data["total_steps"] else "AttemptRunning"
+    if data.get("resumed_from_step"):
+        name = "AttemptGoesOn"
+    return _say(name, attempt=data["attempt"], total=data["total_steps"], step=data.get("resumed_from_step"))
 
 
 def _checkpoint(data: Data) -> str:
-    losses = [
-        f"{name} {data[key]:.4g}"
-        for key, name in (("loss", "loss"), ("eval_loss", "held-out loss"))
-        if data.get(key) is not None
-    ]
-    return f"Step {data['step']} is safe on disk{': ' + ', '.join(losses) if losses else ''}."
+    losses = ", ".join(
+        say(f"timeline.loss.{name}", value=f"{data[name]:.4g}")
+        for name in ("loss", "eval_loss")
+        if data.get(name) is not None
+    )
+    return _say("CheckpointMeasured" if losses else "CheckpointRecorded", step=data["step"], losses=losses)
 
 
 def _attempt_failed(data: Data) -> str:
-    retry = " It will be tried again." if data.get("will_retry") else ""
-    return f"Attempt {data['attempt']}, {_cause(data)}: {data['message']}{retry}"
+    message = sentence(data["message"])
+    words = _say("AttemptFailed", attempt=data["attempt"], cause=cause_name(data["cause"]), message=message)
+    return words + (say("timeline.again") if data.get("will_retry") else "")
 
 
 def _failed(data: Data) -> str:
-    hint = f" {data['hint']}" if data.get("hint") else ""
-    return f"{_cause(data).capitalize()}: {data['message']}{hint}"
+    words = _say("JobFailed", cause=cause_name(data["cause"]), message=sentence(data["message"]))
+    hint = say("timeline.hint", hint=sentence(data["hint"])) if data.get("hint") else ""
+    return sentence(words) + hint
 
 
-def _cause(data: Data) -> str:
-    return str(data["cause"]).replace("_", " ")
+def _held(data: Data) -> str:
+    return _say("JobHeld", why=data.get("message") or cause_name(data["cause"]))
+
+
+def _by_step(name: str, with_step: str) -> Callable[[Data], str]:
+    return lambda data: _say(with_step if data.get("step") else name, step=data.get("step"))
 
 
 _WORDS: dict[str, Callable[[Data], str]] = {
-    "FineTuningJobAdded": lambda data: f"Asked for; the adapter will be called {data['adapter_name']}.",
+    "FineTuningJobAdded": lambda data: _say("FineTuningJobAdded", name=data["adapter_name"]),
     "FineTuningJobChanged": _changed,
-    "EvaluationJobAdded": lambda data: "Asked for.",
-    "JobQueued": lambda data: _WHY_QUEUED.get(data["cause"], f"Waits: {_cause(data)}."),
+    "EvaluationJobAdded": lambda _: _say("JobAdded"),
+    "ExportJobAdded": lambda _: _say("JobAdded"),
+    "JobQueued": _queued,
     "AttemptStarted": _started,
     "AttemptRunning": _running,
     "CheckpointRecorded": _checkpoint,
-    "AttemptLost": lambda data: f"Nobody heard of {data['worker_id']} any more; attempt {data['attempt']} is given up.",
+    "AttemptLost": lambda data: _say("AttemptLost", worker=data["worker_id"], attempt=data["attempt"]),
     "AttemptFailed": _attempt_failed,
-    "StopRequested": lambda data: "At once." if data.get("force") else "After the step it is at, with a checkpoint.",
-    "JobStopped": lambda data: f"Stopped at step {data['step']}." if data.get("step") else "Stopped.",
+    "StopRequested": lambda data: _say("StopAtOnce" if data.get("force") else "StopGracefully"),
+    "JobStopped": _by_step("JobStopped", "JobStoppedAt"),
     "JobFailed": _failed,
-    "JobSucceeded": lambda data: f"Done after {data['step']} steps." if data.get("step") else "Done.",
-    "JobHeld": lambda data: f"Held: {data.get('message') or data['cause'].replace('_', ' ')}.",
-    "JobPrioritized": lambda data: f"Priority is now {data['priority']}.",
-    "JobMoved": lambda data: f"Moved {data['to']} in the queue.",
-    "JobLabeled": lambda data: f"Labels: {', '.join(data['labels']) or 'none'}.",
-    "JobNoted": lambda _: "Notes were written.",
-    "JobDependenciesSet": lambda data: f"Depends on {len(data['depends_on'])} jobs.",
-    "DependencyMet": lambda data: f"A job it waited for succeeded; {len(data.get('waiting_for', ()))} are left.",
-    "JobRemoved": lambda data: f"Removed; its files, {data.get('bytes', 0):,} bytes, stay.",
-    "JobFilesDeleted": lambda data: f"Its files were deleted: {data.get('bytes', 0):,} bytes.",
+    "JobSucceeded": _by_step("JobSucceeded", "JobSucceededAfter"),
+    "JobHeld": _held,
+    "JobPrioritized": lambda data: _say("JobPrioritized", priority=data["priority"]),
+    "JobMoved": lambda data: _say("JobMoved", to=data["to"]),
+    "JobLabeled": lambda data: _say(
+        "JobLabeled" if data["labels"] else "JobUnlabeled", labels=", ".join(data["labels"])
+    ),
+    "JobNoted": lambda _: _say("JobNoted"),
+    "JobDependenciesSet": lambda data: _say("JobDependenciesSet", count=len(data["depends_on"])),
+    "DependencyMet": lambda data: _say("DependencyMet", count=len(data.get("waiting_for", ()))),
+    "JobRemoved": lambda data: _say("JobRemoved", bytes=bytes_text(data.get("bytes", 0))),
+    "JobFilesDeleted": lambda data: _say("JobFilesDeleted", bytes=bytes_text(data.get("bytes", 0))),
 }

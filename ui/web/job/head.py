@@ -27,11 +27,12 @@ _SHORTCUTS = {"batch_size": "per_device_train_batch_size", "num_epochs": "num_tr
 """Fields of a command that the recipe calls otherwise."""
 
 
-def head(job: Document) -> Markup:
+def head(job: Document, origin: str | None = None) -> Markup:
+    """`origin` is what the job is called that it was made from."""
     parts: list[object] = [
         tag("p", link(say("jobs.title"), "/jobs"), " / ", kind_name(job["kind"]), kind="tb-small"),
         tag("div", tag("h1", job_name(job)), state_badge(job["state"]), labels(job), kind="tb-title-row"),
-        tag("p", _about(job), kind="tb-lead"),
+        tag("p", _about(job, origin), kind="tb-lead"),
     ]
     parts += [_card(job)] if job["state"] == "failed" else []
     difference = (job.get("origin") or {}).get("difference")
@@ -52,7 +53,7 @@ def head(job: Document) -> Markup:
     return tag("div", *parts, kind="tb-job-head")
 
 
-def _about(job: Document) -> Markup:
+def _about(job: Document, made_from: str | None) -> Markup:
     words: list[object] = [subject(job, linked=True)]
     if job["kind"] == FINE_TUNING:
         words.append(say(f"jobs.method.{job['method']}"))
@@ -70,12 +71,9 @@ def _about(job: Document) -> Markup:
     origin = job.get("origin")
     if origin:
         step = f"{origin['step']:,}" if origin.get("step") is not None else ""
-        words.append(phrase(f"jobs.origin.{origin['kind']}", step=step, job=origin_link(origin)))
+        other = link(made_from or say("jobs.origin.job"), "/jobs", id=str(origin["job_id"]))
+        words.append(phrase(f"jobs.origin.{origin['kind']}", step=step, job=other))
     return join(words, " · ")
-
-
-def origin_link(origin: Mapping[str, Any]) -> Markup:
-    return link(say("jobs.origin.job"), "/jobs", id=str(origin["job_id"]))
 
 
 def _waiting(job: Document) -> Markup:
@@ -101,8 +99,7 @@ def _interruptions(job: Document) -> Markup:
             phrase(
                 "jobs.interrupted",
                 number=str(attempt["attempt"]),
-                cause=tag("strong", cause_name(attempt["cause"])),
-                message=sentence(attempt["message"]),
+                why=sentence(attempt["message"] or cause_name(attempt["cause"])),
             ),
         )
         for attempt in job["attempts_made"][:-1]

@@ -336,7 +336,11 @@ async def _events(studio: Studio, job: Document, measured: Measured, arguments: 
 
 
 def _by(event: Mapping[str, Any]) -> Markup:
-    return tag("div", say("jobs.events.by", actor=event["actor"]), kind="tb-small") if event["actor"] else Markup("")
+    """Who asked for what made it happen, and the way to all that the same command did."""
+    parts: list[object] = [say("jobs.events.by", actor=event["actor"])] if event["actor"] else []
+    if event["causation_id"]:
+        parts.append(link(say("jobs.events.cause"), "/activity", causation=str(event["causation_id"])))
+    return tag("div", join(parts, " · "), kind="tb-small") if parts else Markup("")
 
 
 async def _results(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:

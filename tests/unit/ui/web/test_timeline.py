@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from tunebus.contracts.events import EVENTS
-from tunebus.contracts.subjects import EVALUATION_JOB, FINE_TUNING_JOB
+from tunebus.contracts.subjects import JOB_KINDS
 from tunebus.ui.web.timeline import happened
 
 GOLDEN = Path(__file__).parents[3] / "contract" / "golden" / "events"
-OF_JOBS = sorted(name for name, kind in EVENTS.items() if set(kind.aggregates) & {FINE_TUNING_JOB, EVALUATION_JOB})
+OF_JOBS = sorted(name for name, kind in EVENTS.items() if set(kind.aggregates) & set(JOB_KINDS))
 
 
 @pytest.mark.parametrize("name", OF_JOBS)
