@@ -1456,11 +1456,17 @@ class AsyncMethods(Protocol):
         after: str | None = None,
         as_of: int | str | None = None,
         from_position: int | None = None,
+        since: int | str | None = None,
         aggregate: str | None = None,
         entity_id: str | None = None,
         type: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        search: str | None = None,
+        newest: bool | None = None,
     ) -> Page:
-        """The record itself, in order of `position`. `from` is the first position wanted."""
+        """The record itself, in order of `position`, or backwards. `from` is the first position wanted."""
         return Page.model_validate(
             await self.query(
                 "ListEvents",
@@ -1469,9 +1475,15 @@ class AsyncMethods(Protocol):
                     "after": after,
                     "as_of": as_of,
                     "from": from_position,
+                    "since": since,
                     "aggregate": aggregate,
                     "entity_id": entity_id,
                     "type": type,
+                    "actor": actor,
+                    "correlation_id": correlation_id,
+                    "causation_id": causation_id,
+                    "search": search,
+                    "newest": newest,
                 },
             )
         )
@@ -1590,9 +1602,13 @@ class AsyncMethods(Protocol):
 
     async def get_overview(
         self,
+        *,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
-        """What runs, what waits, what failed: the counts and newest jobs of the first page."""
-        return await self.query("GetOverview", {})
+        """What runs, what waits, what failed: the counts and newest jobs of the first page. Of an earlier moment
+        it says what events say: no workers, no dead letters.
+        """
+        return await self.query("GetOverview", {"as_of": as_of})
 
 
 class Methods(Protocol):
@@ -3033,11 +3049,17 @@ class Methods(Protocol):
         after: str | None = None,
         as_of: int | str | None = None,
         from_position: int | None = None,
+        since: int | str | None = None,
         aggregate: str | None = None,
         entity_id: str | None = None,
         type: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        search: str | None = None,
+        newest: bool | None = None,
     ) -> Page:
-        """The record itself, in order of `position`. `from` is the first position wanted."""
+        """The record itself, in order of `position`, or backwards. `from` is the first position wanted."""
         return Page.model_validate(
             self.query(
                 "ListEvents",
@@ -3046,9 +3068,15 @@ class Methods(Protocol):
                     "after": after,
                     "as_of": as_of,
                     "from": from_position,
+                    "since": since,
                     "aggregate": aggregate,
                     "entity_id": entity_id,
                     "type": type,
+                    "actor": actor,
+                    "correlation_id": correlation_id,
+                    "causation_id": causation_id,
+                    "search": search,
+                    "newest": newest,
                 },
             )
         )
@@ -3167,6 +3195,10 @@ class Methods(Protocol):
 
     def get_overview(
         self,
+        *,
+        as_of: int | str | None = None,
     ) -> dict[str, Any]:
-        """What runs, what waits, what failed: the counts and newest jobs of the first page."""
-        return self.query("GetOverview", {})
+        """What runs, what waits, what failed: the counts and newest jobs of the first page. Of an earlier moment
+        it says what events say: no workers, no dead letters.
+        """
+        return self.query("GetOverview", {"as_of": as_of})

@@ -395,7 +395,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     "GetEvaluationRows": {"job_id": _EVALUATION, "limit": 20, "order": "worst", "metric": "rouge_l"},
     "CompareEvaluations": {"parent_id": _PARENT, "limit": 5},
     "ExportEvaluations": {"parent_id": _PARENT, "part": "metrics", "format": "csv"},
-    "ListEvents": {"from": 1, "aggregate": "fine_tuning_job", "limit": 100},
+    "ListEvents": {"aggregate": "fine_tuning_job", "since": 10, "search": "starter", "newest": True, "limit": 100},
     "GetCommandOutcome": {"command_id": _COMMAND},
     "GetCommandProgress": {"command_id": _COMMAND},
     "ListChanges": {"from": 10, "to": 25, "aggregate": "fine_tuning_job"},

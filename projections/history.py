@@ -54,7 +54,7 @@ class History:
         self._guard = threading.Lock()
         self._folder: Path | None = None
 
-    def answer(self, query: ask.List | ask.Get, ledger: Connection) -> Document:
+    def answer(self, query: ask.List | ask.Get | ask.GetOverview, ledger: Connection) -> Document:
         """The answer to a query that says `as_of`, from the state as it was then. Errors: those of the query."""
         assert query.as_of is not None
         position = position_of(ledger, query.as_of)

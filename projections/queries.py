@@ -10,7 +10,7 @@ import base64
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, Text, cast, func, or_, select
 from tunebus.contracts import queries as ask
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, TunebusError, fail, nearest
@@ -257,15 +257,37 @@ def _list_events(connection: Connection, query: ask.ListEvents) -> Document:
     wanted = [events.c.position >= query.from_position, *of_entities(connection, query)]
     if query.as_of is not None:
         wanted.append(events.c.position <= ledger_view.position_of(connection, query.as_of))
-    if query.type is not None:
-        wanted.append(events.c.type == query.type)
+    if query.since is not None:
+        wanted.append(events.c.position > ledger_view.position_of(connection, query.since))
+    for name in ("type", "actor", "correlation_id", "causation_id"):
+        if (value := getattr(query, name)) is not None:
+            wanted.append(events.c[name] == value)
+    if query.search is not None and (words := query.search.strip().lower()):
+        said = (events.c.data, events.c.type, events.c.actor)
+        wanted.append(or_(*(func.lower(cast(column, Text)).contains(words, autoescape=True) for column in said)))
 
     def document(row: RowMapping) -> Document:
         aggregate, entity_id = row["stream_id"].split("/", 1)
         shown = {name: value for name, value in row.items() if name != "stream_id"}
         return shown | {"aggregate": aggregate, "entity_id": entity_id}
 
-    return _page(connection, events, query, wanted, show=document)
+    order = sorting.descending(events.c.position) if query.newest else None
+    page = _page(connection, events, query, wanted, order=order, show=document)
+    names = _entity_names(connection, page["items"])
+    for item in page["items"]:
+        item["entity_name"] = names.get(item["entity_id"])
+    return page
+
+
+def _entity_names(connection: Connection, events: Sequence[Document]) -> dict[str, str]:
+    """What the entities of events are called, or were before they were removed, by id."""
+    names: dict[str, str] = {}
+    for aggregate, table in TABLES.items():
+        ids = {event["entity_id"] for event in events if event["aggregate"] == aggregate}
+        named = table.c.get("name", table.c.get("adapter_name"))
+        if ids and named is not None:
+            names |= {row[0]: row[1] for row in connection.execute(select(table.c.id, named).where(table.c.id.in_(ids)))}
+    return _names_of(connection, removed, {event["entity_id"] for event in events} - names.keys()) | names
 
 
 def of_entities(connection: Connection, query: ask.ListEvents | ask.ListChanges) -> list[ColumnElement[bool]]:
@@ -356,8 +378,6 @@ def _list_uses(connection: Connection, query: ask.ListUses) -> Document:
 
 
 def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
-    dead_letters = ledger_view.dead_letters
-    present = present_workers(connection)
     standings = Standings(connection)
     counts: Document = {
         table.name: connection.scalar(select(func.count()).select_from(table))
@@ -366,22 +386,24 @@ def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
     for table in JOB_TABLES.values():
         by_state = select(table.c.state, func.count()).group_by(table.c.state).order_by(table.c.state)
         counts[table.name] = {row[0]: row[1] for row in connection.execute(by_state)}
-    counts["dead_letters"] = connection.scalar(
-        select(func.count()).select_from(dead_letters).where(dead_letters.c.resent_at.is_(None))
-    )
-    counts["workers"] = {
-        kind: sum(worker["kind"] == kind for worker in present) for kind in (FINE_TUNING_JOB, EVALUATION_JOB)
-    }
+    if query.as_of is None:
+        dead_letters = ledger_view.dead_letters
+        counts["dead_letters"] = connection.scalar(
+            select(func.count()).select_from(dead_letters).where(dead_letters.c.resent_at.is_(None))
+        )
+        present = present_workers(connection)
+        counts["workers"] = {
+            kind: sum(worker["kind"] == kind for worker in present) for kind in (FINE_TUNING_JOB, EVALUATION_JOB)
+        }
     parts: dict[str, Callable[[Table], tuple[ColumnElement[bool], ColumnElement[Any]]]] = {
         "running": lambda t: (t.c.state.in_(("starting", "running", "stopping")), t.c.position.desc()),
         "waiting": lambda t: (t.c.state.in_(("queued", "held", "interrupted")), t.c.position),
         "failed": lambda t: (t.c.state == "failed", t.c.finished_at.desc()),
         "recent": lambda t: (t.c.state.in_(ENDED_STATES), t.c.finished_at.desc()),
     }
-    document: Document = {
-        "counts": counts,
-        "position": connection.scalar(select(func.max(ledger_view.events.c.position))) or 0,
-    }
+    document: Document = {"counts": counts}
+    if query.as_of is None:
+        document["position"] = connection.scalar(select(func.max(ledger_view.events.c.position))) or 0
     for part, chosen in parts.items():
         jobs: list[Document] = []
         for kind, table in JOB_TABLES.items():

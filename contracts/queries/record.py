@@ -9,12 +9,18 @@ from tunebus.contracts.queries.query import List, Moment, Paged, Query
 
 
 class ListEvents(List):
-    """The record itself, in order of `position`. `from` is the first position wanted."""
+    """The record itself, in order of `position`, or backwards. `from` is the first position wanted."""
 
     from_position: Annotated[int, Field(ge=0, alias="from")] = 0
+    since: Annotated[Moment | None, Field(description="what happened after this position or time")] = None
     aggregate: str | None = None
     entity_id: str | None = None
     type: str | None = None
+    actor: str | None = None
+    correlation_id: Annotated[str | None, Field(description="of the request that everything followed from")] = None
+    causation_id: Annotated[str | None, Field(description="of the command that decided it")] = None
+    search: Annotated[str | None, Field(max_length=200, description="a text in the data, type or actor")] = None
+    newest: Annotated[bool, Field(description="the newest first")] = False
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from tunebus.contracts.queries.query import Paged, Query
+from tunebus.contracts.queries.query import Moment, Paged, Query
 
 
 class ListWorkers(Paged):
@@ -13,10 +13,13 @@ class ListWorkers(Paged):
 
 
 class GetOverview(Query):
-    """What runs, what waits, what failed: the counts and newest jobs of the first page."""
+    """What runs, what waits, what failed: the counts and newest jobs of the first page.
+    Of an earlier moment it says what events say: no workers, no dead letters.
+    """
 
     answers = "overview"
 
+    as_of: Annotated[Moment | None, Field(description="as it was then: a position or a time")] = None
 
 class ListUses(Query):
     """What refers to an entity: prompts and adapters, then jobs from the newest on. `blocks` marks what stands in the

@@ -35,6 +35,8 @@ PREVIEW_SECONDS = 60.0
 TOKENIZED_ROWS = 20
 ANSWER_BYTES = 600_000
 
+_OF_THEN = ask.List | ask.Get | ask.GetOverview
+
 Document = dict[str, Any]
 
 
@@ -106,7 +108,7 @@ class QueryAnswers:
         if isinstance(query, ask.ListChanges):
             with database.read(self._reads) as ledger:
                 return self._history.changes(query, ledger)
-        if isinstance(query, ask.List | ask.Get) and query.as_of is not None and not isinstance(query, ask.ListEvents):
+        if isinstance(query, _OF_THEN) and query.as_of is not None and not isinstance(query, ask.ListEvents):
             with database.read(self._reads) as ledger:
                 return self._history.answer(query, ledger)
         try:

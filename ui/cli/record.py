@@ -34,7 +34,7 @@ _EVENT_COLUMNS = {
     events,
     "list",
     fields=options(queries.ListEvents),
-    epilog="Example: tunebus events list --aggregate dataset --limit 20",
+    epilog="Example: tunebus events list --newest --aggregate dataset --limit 20",
 )
 def list_events(call: Call, **fields: Any) -> None:
     """List events in the order of their positions."""
@@ -49,7 +49,7 @@ def list_events(call: Call, **fields: Any) -> None:
 @command(
     events,
     "tail",
-    fields=options(queries.ListEvents, skip=("limit", "after", "as_of", "from_position", "type")),
+    fields=options(queries.ListEvents, skip=tuple(set(queries.ListEvents.model_fields) - {"aggregate", "entity_id"})),
     epilog="Example: tunebus events tail --from 1 --aggregate fine_tuning_job",
 )
 def tail(

@@ -235,6 +235,28 @@ def test_events_by_position_aggregate_entity_and_type(studio: Engine) -> None:
     assert refusal(studio, ask.ListEvents(aggregate="dataset", entity_id="nobody")).param == "entity_id"
 
 
+def test_events_backwards_by_actor_moment_text_and_what_they_came_of(studio: Engine) -> None:
+    def positions(**wanted: Any) -> list[int]:
+        found = pages(studio, lambda after: ask.ListEvents(limit=77, after=after, **wanted))
+        return [item["position"] for item in found]
+
+    assert positions(newest=True) == [event.position for event in reversed(HISTORY)]
+    middle = HISTORY[300]
+    assert positions(since=middle.position) == [event.position for event in HISTORY[301:]]
+    assert positions(since=middle.recorded_at) == [e.position for e in HISTORY if e.recorded_at > middle.recorded_at]
+    for name in ("actor", "correlation_id", "causation_id"):
+        value = next(getattr(event, name) for event in HISTORY if getattr(event, name))
+        assert positions(**{name: value}) == [event.position for event in HISTORY if getattr(event, name) == value]
+        assert positions(**{name: f"{value}-no-such"}) == []
+    event = added("FineTuningJobAdded")[0]
+    assert answer(studio, ask.ListEvents(search=event.data["adapter_name"]))["items"][0]["entity_name"]
+    named = positions(search=event.data["adapter_name"].upper(), newest=True)
+    assert event.position in named
+    assert len(named) < len(HISTORY)
+    assert positions(search="100%_no such") == []
+    assert set(positions(search="jobqueued")) >= {queued.position for queued in added("JobQueued")}
+
+
 def test_a_kept_outcome_is_found_whatever_the_case_of_its_id(studio: Engine) -> None:
     outcome = {"command_id": "0197a3f2-7c00-7000-8000-00000000000a", "outcome": "accepted"}
     with database.write(studio) as connection:
