@@ -1533,6 +1533,12 @@ class AsyncMethods(Protocol):
             )
         )
 
+    async def get_database(
+        self,
+    ) -> dict[str, Any]:
+        """The record as a whole: its kind of database, its size in bytes, its events and its projections."""
+        return await self.query("GetDatabase", {})
+
     async def get_database_export(
         self,
         *,
@@ -3125,6 +3131,12 @@ class Methods(Protocol):
                 },
             )
         )
+
+    def get_database(
+        self,
+    ) -> dict[str, Any]:
+        """The record as a whole: its kind of database, its size in bytes, its events and its projections."""
+        return self.query("GetDatabase", {})
 
     def get_database_export(
         self,

@@ -399,6 +399,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     "GetCommandOutcome": {"command_id": _COMMAND},
     "GetCommandProgress": {"command_id": _COMMAND},
     "ListChanges": {"from": 10, "to": 25, "aggregate": "fine_tuning_job"},
+    "GetDatabase": {},
     "GetDatabaseExport": {"id": _TRANSFER},
     "GetDatabaseImport": {"id": _TRANSFER},
     "ListDeadLetters": {"limit": 50},

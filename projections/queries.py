@@ -284,9 +284,11 @@ def _entity_names(connection: Connection, events: Sequence[Document]) -> dict[st
     names: dict[str, str] = {}
     for aggregate, table in TABLES.items():
         ids = {event["entity_id"] for event in events if event["aggregate"] == aggregate}
-        named = table.c.get("name", table.c.get("adapter_name"))
+        named = next((table.c[one] for one in ("name", "adapter_name", "description") if one in table.c), None)
         if ids and named is not None:
-            names |= {row[0]: row[1] for row in connection.execute(select(table.c.id, named).where(table.c.id.in_(ids)))}
+            names |= {
+                row[0]: row[1] for row in connection.execute(select(table.c.id, named).where(table.c.id.in_(ids)))
+            }
     return _names_of(connection, removed, {event["entity_id"] for event in events} - names.keys()) | names
 
 
@@ -300,6 +302,26 @@ def of_entities(connection: Connection, query: ask.ListEvents | ask.ListChanges)
     if query.aggregate is not None:
         return [events.c.stream_id.startswith(f"{query.aggregate}/", autoescape=True)]
     return []
+
+
+def _get_database(connection: Connection, query: ask.GetDatabase) -> Document:
+    events, made = ledger_view.events, ledger_view.projections
+    size = {
+        "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+        "postgresql": "SELECT pg_database_size(current_database())",
+    }
+    ends = select(func.count(), func.max(events.c.position), func.min(events.c.recorded_at))
+    count, position, first = connection.execute(ends.select_from(events)).one()
+    newest = select(events.c.recorded_at).where(events.c.position == position)
+    return {
+        "kind": connection.dialect.name,
+        "bytes": int(connection.exec_driver_sql(size[connection.dialect.name]).scalar_one()),
+        "events": count,
+        "position": position or 0,
+        "first_recorded_at": first,
+        "last_recorded_at": connection.scalar(newest),
+        "projections": [dict(row) for row in connection.execute(select(made).order_by(made.c.name)).mappings()],
+    }
 
 
 def _get_database_export(connection: Connection, query: ask.GetDatabaseExport) -> Document:
@@ -673,6 +695,7 @@ ANSWERS: dict[str, Callable[[Connection, Any], Document]] = {
     "GetExportJob": _get_export_job,
     "ListEvents": _list_events,
     "GetCommandOutcome": _get_command_outcome,
+    "GetDatabase": _get_database,
     "GetDatabaseExport": _get_database_export,
     "GetDatabaseImport": _get_database_import,
     "ListDeadLetters": _list_dead_letters,

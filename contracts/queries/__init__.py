@@ -31,6 +31,7 @@ from tunebus.contracts.queries.query import Get, List, Page, Query, Searched
 from tunebus.contracts.queries.record import (
     GetCommandOutcome,
     GetCommandProgress,
+    GetDatabase,
     GetDatabaseExport,
     GetDatabaseImport,
     GetDeadLetter,
@@ -52,6 +53,7 @@ __all__ = [
     "GetCommandOutcome",
     "GetCommandProgress",
     "GetConfig",
+    "GetDatabase",
     "GetDatabaseExport",
     "GetDatabaseImport",
     "GetDataset",
@@ -131,6 +133,7 @@ QUERIES: dict[str, type[Query]] = {
         GetCommandOutcome,
         GetCommandProgress,
         ListChanges,
+        GetDatabase,
         GetDatabaseExport,
         GetDatabaseImport,
         ListDeadLetters,

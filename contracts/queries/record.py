@@ -56,6 +56,10 @@ class GetCommandProgress(Query):
     command_id: str
 
 
+class GetDatabase(Query):
+    """The record as a whole: its kind of database, its size in bytes, its events and its projections."""
+
+
 class GetDatabaseExport(Query):
     """Where an export's document lies and what it holds."""
 

@@ -13,7 +13,10 @@ from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.services.platform.home import SCHEME
 
 # Files of the studio itself that lie in an allowed folder by default, and hold passwords or other people's rows.
-_PRIVATE = ("run.json", "run.new", "nats.password", "nats", "services", "logs", "lock")
+_PRIVATE = (
+    "run.json", "run.new", "nats.password", "nats", "services", "logs", "lock", "backups", "pages", "browser-secret",
+    "browser-secret.new",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,13 @@ _MODULE = "tunebus.services.registry.database"
 _File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 
 
+@command(database, "show", epilog="Example: tunebus db show")
+def show(call: Call) -> None:
+    """Say how large the record is, how far it has come and which projections are live."""
+    found = call.ask("GetDatabase")
+    call.terminal.data(found, None if call.machine else record(_shown(found)))
+
+
 @command(database, "export", epilog="Example: tunebus db export studio.json --projections")
 def export(
     call: Call,
@@ -99,6 +106,20 @@ def verify(call: Call) -> None:
 def upgrade(call: Call) -> None:
     """Bring the tables to this version."""
     become(call, _MODULE, "upgrade")
+
+
+def _shown(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "database": found["kind"],
+        "size": byte_size(found["bytes"]),
+        "events": f"{found['events']:,}",
+        "position": found["position"],
+        "first": local_time(found["first_recorded_at"]),
+        "newest": local_time(found["last_recorded_at"]),
+        "projections": ", ".join(
+            f"{one['name']} {one['version']} ({one['status']}, at {one['position']})" for one in found["projections"]
+        ),
+    }
 
 
 def _imported(found: Mapping[str, Any]) -> RenderableType:

@@ -10,10 +10,10 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -26,12 +26,14 @@ from tunebus.projections import freshness, queries
 from tunebus.services.platform import database
 from tunebus.services.platform.home import STARTER_PACK, Home
 from tunebus.services.platform.settings import Settings
+from tunebus.ui.web.operator import Operator
 
 ANSWER_SECONDS = 20.0
 STAMP_SECONDS = 0.2
 DATASET_SUFFIXES = (".csv", ".json", ".jsonl")
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 
 class Studio:
@@ -40,6 +42,7 @@ class Studio:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.home = Home(settings.home, settings.artifacts)
+        self.operator = Operator(settings)
         self._ledger: Engine | None = None
         self._telemetry: Engine | None = None
         self._client: AsyncClient | None = None
@@ -47,6 +50,7 @@ class Studio:
         self._unconfirmed: dict[str, str] = {}
         self._stamps: dict[tuple[str, ...], tuple[float, str]] = {}
         self._stamping = asyncio.Lock()
+        self._shared: dict[str, tuple[float, asyncio.Task[Any]]] = {}
 
     @property
     def incoming(self) -> Path:
@@ -68,12 +72,13 @@ class Studio:
         """Connect to the bus as soon as there is one; from then on the client reconnects by itself."""
         while True:
             with contextlib.suppress(TunebusError):
-                await self._connected()
+                await self.connected()
                 return
             await asyncio.sleep(0.5)
 
     async def stamp(self, watches: Iterable[str]) -> str:
-        """What is there as far as it is watched (`ledger`, `telemetry`, `workers`): another stamp, another state.
+        """What is there as far as it is watched (`ledger`, `telemetry`, `workers`, `operator`): another stamp, another
+        state.
 
         One look answers for a moment, however many pages ask.
         """
@@ -85,6 +90,20 @@ class Studio:
             stamp = await asyncio.to_thread(self._stamp, wanted)
             self._stamps[wanted] = (time.monotonic(), stamp)
             return stamp
+
+    async def shared(self, name: str, seconds: float, make: Callable[[], Awaitable[T]]) -> T:
+        """What `make` answers, made at most once in so many seconds however many ask. An error is not kept."""
+        until, task = self._shared.get(name, (0.0, None))
+        if task is None or (task.done() and (time.monotonic() >= until or task.exception() is not None)):
+
+            async def making() -> T:
+                return await make()
+
+            task = asyncio.create_task(making())
+            task.add_done_callback(lambda done: self._shared.__setitem__(name, (time.monotonic() + seconds, done)))
+            self._shared[name] = (0.0, task)
+        found: T = await asyncio.shield(task)
+        return found
 
     def warnings(self) -> list[str]:
         """What of the studio does not work right now, in sentences; empty when all is well."""
@@ -113,7 +132,18 @@ class Studio:
             )
         return await asyncio.to_thread(self._keep, file, suffix)
 
+    def uploaded(self, path: object) -> Path:
+        """The file of an upload, by the path that its upload was answered with. Errors: `not_permitted`."""
+        try:
+            file = Path(str(path)).resolve()
+        except (OSError, ValueError):
+            file = Path("/")
+        if not file.is_relative_to(self.incoming.resolve()) or not file.is_file():
+            raise fail(Code.NOT_PERMITTED, "that file is no upload of this page", param="file", hint="upload it again")
+        return file
+
     async def close(self) -> None:
+        await self.operator.close()
         if self._client is not None:
             await self._client.close()
         for engine in (self._ledger, self._telemetry):
@@ -137,15 +167,20 @@ class Studio:
 
     async def over_bus(self, name: str, **arguments: Any) -> Document:
         """A query that needs the registry, because it reads files."""
-        client = await self._connected()
+        client = await self.connected()
         return await client.query(name, arguments)
+
+    async def call(self, name: str, **arguments: Any) -> Document:
+        """The registry's reply to a call that is no command. Errors: the reply's, `unavailable`."""
+        client = await self.connected()
+        return await client.request(client.subjects.rpc(name), arguments)
 
     async def send(self, command: str, data: Document, command_id: str | None = None) -> Outcome:
         """A command's outcome; a rejected one raises its problem. Errors: also `unavailable`, `not_confirmed`.
 
         After `not_confirmed` the same command is sent under the same id, so that asking again does nothing twice.
         """
-        client = await self._connected()
+        client = await self.connected()
         asked = digest(command, json.dumps(data, sort_keys=True))
         command_id = command_id or self._unconfirmed.pop(asked, None) or new_id()
         try:
@@ -169,9 +204,7 @@ class Studio:
         return document
 
     def _keep(self, file: Path, suffix: str) -> str:
-        source = file.resolve()
-        if not source.is_relative_to(self.incoming.resolve()) or not source.is_file():
-            raise fail(Code.NOT_PERMITTED, "that file is no upload of this page", param="file", hint="upload it again")
+        source = self.uploaded(file)
         try:
             with source.open("rb") as opened:
                 name = hashlib.file_digest(opened, "sha256").hexdigest() + suffix
@@ -200,6 +233,8 @@ class Studio:
             if "telemetry" in watches:
                 with contextlib.suppress(database.DatabaseError, DBAPIError), database.read(telemetry) as connection:
                     found.append(freshness.of_telemetry(connection))
+            if "operator" in watches:
+                found.append(self.operator.revision)
             return digest(*found)
         except DBAPIError:
             return "unavailable"
@@ -227,7 +262,7 @@ class Studio:
                 hint="wait for the registry, or run tunebus doctor",
             ) from None
 
-    async def _connected(self) -> AsyncClient:
+    async def connected(self) -> AsyncClient:
         async with self._connecting:
             if self._client is None:
                 self._client = await AsyncClient.connect(

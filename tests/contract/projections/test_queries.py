@@ -257,6 +257,15 @@ def test_events_backwards_by_actor_moment_text_and_what_they_came_of(studio: Eng
     assert set(positions(search="jobqueued")) >= {queued.position for queued in added("JobQueued")}
 
 
+def test_the_record_as_a_whole(studio: Engine) -> None:
+    found = answer(studio, ask.GetDatabase())
+    assert found["kind"] == studio.dialect.name
+    assert (found["events"], found["position"]) == (len(HISTORY), HISTORY[-1].position)
+    assert (found["first_recorded_at"], found["last_recorded_at"]) == (HISTORY[0].recorded_at, HISTORY[-1].recorded_at)
+    assert found["bytes"] > 100 * len(HISTORY)
+    assert "live" in {one["status"] for one in found["projections"]}
+
+
 def test_a_kept_outcome_is_found_whatever_the_case_of_its_id(studio: Engine) -> None:
     outcome = {"command_id": "0197a3f2-7c00-7000-8000-00000000000a", "outcome": "accepted"}
     with database.write(studio) as connection:
