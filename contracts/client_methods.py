@@ -1465,6 +1465,7 @@ class AsyncMethods(Protocol):
         causation_id: str | None = None,
         search: str | None = None,
         newest: bool | None = None,
+        named: bool | None = None,
     ) -> Page:
         """The record itself, in order of `position`, or backwards. `from` is the first position wanted."""
         return Page.model_validate(
@@ -1484,6 +1485,7 @@ class AsyncMethods(Protocol):
                     "causation_id": causation_id,
                     "search": search,
                     "newest": newest,
+                    "named": named,
                 },
             )
         )
@@ -3064,6 +3066,7 @@ class Methods(Protocol):
         causation_id: str | None = None,
         search: str | None = None,
         newest: bool | None = None,
+        named: bool | None = None,
     ) -> Page:
         """The record itself, in order of `position`, or backwards. `from` is the first position wanted."""
         return Page.model_validate(
@@ -3083,6 +3086,7 @@ class Methods(Protocol):
                     "causation_id": causation_id,
                     "search": search,
                     "newest": newest,
+                    "named": named,
                 },
             )
         )

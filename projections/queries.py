@@ -273,9 +273,10 @@ def _list_events(connection: Connection, query: ask.ListEvents) -> Document:
 
     order = sorting.descending(events.c.position) if query.newest else None
     page = _page(connection, events, query, wanted, order=order, show=document)
-    names = _entity_names(connection, page["items"])
-    for item in page["items"]:
-        item["entity_name"] = names.get(item["entity_id"])
+    if query.named:
+        names = _entity_names(connection, page["items"])
+        for item in page["items"]:
+            item["entity_name"] = names.get(item["entity_id"])
     return page
 
 

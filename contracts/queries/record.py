@@ -21,6 +21,7 @@ class ListEvents(List):
     causation_id: Annotated[str | None, Field(description="of the command that decided it")] = None
     search: Annotated[str | None, Field(max_length=200, description="a text in the data, type or actor")] = None
     newest: Annotated[bool, Field(description="the newest first")] = False
+    named: Annotated[bool, Field(description="with what each entity is called by now, as `entity_name`")] = False
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

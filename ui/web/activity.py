@@ -150,7 +150,7 @@ async def _events(studio: Studio, arguments: Arguments) -> Markup:
     }
     parts = [_filters(arguments), _standing_filters(arguments)]
     try:
-        page = await studio.ask("ListEvents", limit=ROWS, newest=True, **asked, **_after(arguments, True))
+        page = await studio.ask("ListEvents", limit=ROWS, newest=True, named=True, **asked, **_after(arguments, True))
     except TunebusError as error:
         return join([*parts, problem_box(error.problem)])
     if not page["items"]:
@@ -271,7 +271,7 @@ def _position(given: str) -> int:
 async def event(studio: Studio, arguments: Arguments) -> Markup:
     """One event with its data, what it came of and what came of it."""
     position = _position(arguments.get("position", ""))
-    found = (await studio.ask("ListEvents", from_position=position, limit=1))["items"]
+    found = (await studio.ask("ListEvents", from_position=position, limit=1, named=True))["items"]
     if not found or found[0]["position"] != position:
         raise fail(Code.NOT_FOUND, say("activity.event.unknown", position=position))
     one = found[0]
@@ -348,7 +348,11 @@ async def _consequences(studio: Studio, one: Document) -> Markup:
     seen = {one["position"]}
     parts = []
     for name, asked in ties.items():
-        found = [item for item in (await studio.ask("ListEvents", **asked))["items"] if item["position"] not in seen]
+        found = [
+            item
+            for item in (await studio.ask("ListEvents", named=True, **asked))["items"]
+            if item["position"] not in seen
+        ]
         seen.update(item["position"] for item in found)
         if found:
             listed = [

@@ -249,7 +249,7 @@ def test_events_backwards_by_actor_moment_text_and_what_they_came_of(studio: Eng
         assert positions(**{name: value}) == [event.position for event in HISTORY if getattr(event, name) == value]
         assert positions(**{name: f"{value}-no-such"}) == []
     event = added("FineTuningJobAdded")[0]
-    assert answer(studio, ask.ListEvents(search=event.data["adapter_name"]))["items"][0]["entity_name"]
+    assert answer(studio, ask.ListEvents(search=event.data["adapter_name"], named=True))["items"][0]["entity_name"]
     named = positions(search=event.data["adapter_name"].upper(), newest=True)
     assert event.position in named
     assert len(named) < len(HISTORY)
