@@ -21,6 +21,7 @@ class GetOverview(Query):
 
     as_of: Annotated[Moment | None, Field(description="as it was then: a position or a time")] = None
 
+
 class ListUses(Query):
     """What refers to an entity: prompts and adapters, then jobs from the newest on. `blocks` marks what stands in the
     way of its removal: entities, and jobs that have not ended. `total` counts all, also those beyond `limit`.
