@@ -992,6 +992,9 @@ class AsyncMethods(Protocol):
         search: str | None = None,
         order: Literal["added", "newest", "queue"] | None = None,
         parent_id: str | None = None,
+        adapter_id: str | None = None,
+        model_id: str | None = None,
+        typed: bool | None = None,
     ) -> Page:
         """Ask `ListEvaluationJobs`."""
         return Page.model_validate(
@@ -1006,6 +1009,9 @@ class AsyncMethods(Protocol):
                     "search": search,
                     "order": order,
                     "parent_id": parent_id,
+                    "adapter_id": adapter_id,
+                    "model_id": model_id,
+                    "typed": typed,
                 },
             )
         )
@@ -1372,7 +1378,7 @@ class AsyncMethods(Protocol):
         since_step: int | None = None,
     ) -> dict[str, Any]:
         """What a fine-tuning's model answered to a few held-out rows at each evaluation, and the base model's
-        answers.
+        answers. Of an evaluation of typed prompts, what of its answers is written so far.
         """
         return await self.query("GetSamples", {"job_id": job_id, "since_step": since_step})
 
@@ -2597,6 +2603,9 @@ class Methods(Protocol):
         search: str | None = None,
         order: Literal["added", "newest", "queue"] | None = None,
         parent_id: str | None = None,
+        adapter_id: str | None = None,
+        model_id: str | None = None,
+        typed: bool | None = None,
     ) -> Page:
         """Ask `ListEvaluationJobs`."""
         return Page.model_validate(
@@ -2611,6 +2620,9 @@ class Methods(Protocol):
                     "search": search,
                     "order": order,
                     "parent_id": parent_id,
+                    "adapter_id": adapter_id,
+                    "model_id": model_id,
+                    "typed": typed,
                 },
             )
         )
@@ -2975,7 +2987,7 @@ class Methods(Protocol):
         since_step: int | None = None,
     ) -> dict[str, Any]:
         """What a fine-tuning's model answered to a few held-out rows at each evaluation, and the base model's
-        answers.
+        answers. Of an evaluation of typed prompts, what of its answers is written so far.
         """
         return self.query("GetSamples", {"job_id": job_id, "since_step": since_step})
 

@@ -70,7 +70,8 @@ class SystemRecord(_Record):
 class SampleRecord(_Record):
     """What the model answers to a held-out row at a step, greedily; at step 0 it is the base model that answers.
 
-    Long texts are cut; `row` is the row's number in the dataset, from 0.
+    Long texts are cut; `row` is the row's number in the dataset, from 0. An evaluation of typed prompts reports what of
+    each answer is written so far, all at step 1 and without a reference.
     """
 
     k: Literal["sample"] = "sample"

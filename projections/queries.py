@@ -177,7 +177,12 @@ def _list_fine_tuning_jobs(connection: Connection, query: ask.ListFineTuningJobs
 
 
 def _list_evaluation_jobs(connection: Connection, query: ask.ListEvaluationJobs) -> Document:
-    return _list_jobs(connection, EVALUATION_JOB, query, parent_id=query.parent_id)
+    adapter_id = query.adapter_id and find(connection, ADAPTER, query.adapter_id, param="adapter_id")["id"]
+    model_id = query.model_id and find(connection, MODEL, query.model_id, param="model_id")["id"]
+    column = evaluation_jobs.c.dataset_id
+    kind = [] if query.typed is None else [column.is_(None) if query.typed else column.is_not(None)]
+    equal = {"parent_id": query.parent_id, "adapter_id": adapter_id, "base_model_id": model_id}
+    return _list_jobs(connection, EVALUATION_JOB, query, *kind, **equal)
 
 
 def _list_export_jobs(connection: Connection, query: ask.ListExportJobs) -> Document:
@@ -186,9 +191,11 @@ def _list_export_jobs(connection: Connection, query: ask.ListExportJobs) -> Docu
     return _list_jobs(connection, EXPORT_JOB, query, adapter_id=adapter_id, base_model_id=model_id)
 
 
-def _list_jobs(connection: Connection, kind: str, query: ask.ListJobs, **equal: str | None) -> Document:
+def _list_jobs(
+    connection: Connection, kind: str, query: ask.ListJobs, *more: ColumnElement[bool], **equal: str | None
+) -> Document:
     table = JOB_TABLES[kind]
-    wanted = _equal(table, state=_state(query.state), **equal)
+    wanted = [*_equal(table, state=_state(query.state), **equal), *more]
     if query.label is not None:
         wanted.append(bears(table, query.label))
     if query.search is not None:

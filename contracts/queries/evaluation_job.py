@@ -13,6 +13,11 @@ Order = Literal["original", "best", "worst", "random"]
 
 class ListEvaluationJobs(ListJobs):
     parent_id: str | None = None
+    adapter_id: str | None = None
+    model_id: str | None = Field(default=None, description="of the base model, with or without an adapter")
+    typed: bool | None = Field(
+        default=None, description="only those of typed prompts (true), or only those of a dataset's rows (false)"
+    )
 
 
 class GetEvaluationJob(Get):

@@ -57,7 +57,9 @@ class GetLog(Query):
 
 
 class GetSamples(Query):
-    """What a fine-tuning's model answered to a few held-out rows at each evaluation, and the base model's answers."""
+    """What a fine-tuning's model answered to a few held-out rows at each evaluation, and the base model's answers. Of an
+    evaluation of typed prompts, what of its answers is written so far.
+    """
 
     answers = "samples"
 

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tunebus.services.evaluator.generation import Answer
 
 ROWS = "rows.jsonl"
+ANSWER_STEP = 1  # of the samples that an evaluation reports: step 0 is a training's base model
 
 
 def evaluate(attempt: Attempt) -> Ending:
@@ -95,7 +96,7 @@ def evaluate(attempt: Attempt) -> Ending:
             return Ending("stopped", step=len(table))
         started = time.perf_counter()
         losses = scorer.losses([item.row for item in batch]) if asked.scored else [(0.0, 0)] * len(batch)
-        answers = generator.answer([item.question.input_ids for item in batch])
+        answers = generator.answer([item.question.input_ids for item in batch], _shown(attempt, asked, batch))
         seconds = (time.perf_counter() - started) / len(batch)
         for item, (loss, tokens), answer in zip(batch, losses, answers, strict=True):
             summed += loss
@@ -168,6 +169,18 @@ def _asked(recipe: EvaluationRecipe) -> _Asked:
         left_out=len(split.test) - len(unseen),
         features=recipe.selected_features,
     )
+
+
+def _shown(attempt: Attempt, asked: _Asked, batch: Sequence[Item]) -> Callable[[int, str], None] | None:
+    """Somebody who typed a prompt looks on while it is answered; held-out rows are too many to report."""
+    if asked.scored:
+        return None
+
+    def written(place: int, text: str) -> None:
+        item = batch[place]
+        attempt.spool.sample(ANSWER_STEP, item.number, item.question.prompt, "", text)
+
+    return written
 
 
 def _seen(recipe: EvaluationRecipe, rows: int) -> set[int]:

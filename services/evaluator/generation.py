@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 from tunebus.contracts.recipes import GenerationSettings
 
 
@@ -18,6 +19,12 @@ class Answer:
     text: str
     tokens: int
     finished: bool
+
+
+REPORT_SECONDS = 0.5
+
+Written = Callable[[int, str], None]
+"""Told the place of a prompt among those asked, and what of its answer is written so far."""
 
 
 class Generator:
@@ -52,17 +59,25 @@ class Generator:
         # What is not set here would be taken from the model's.
         model.generation_config = self._config
 
-    def answer(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
-        """One answer a prompt, in order."""
-        answers = []
-        for tokens in self.generate(prompts):
-            end = next((at for at, token in enumerate(tokens) if token in self.stop_ids), None)
-            said = tokens if end is None else tokens[:end]
-            text = self._tokenizer.decode(said, skip_special_tokens=True)
-            answers.append(Answer(text=text, tokens=len(said), finished=end is not None))
+    def answer(self, prompts: Sequence[Sequence[int]], written: Written | None = None) -> list[Answer]:
+        """One answer a prompt, in order. `written` is told of all of them twice a second, and at the end."""
+        watch = None if written is None else _Watch(self._said, max(map(len, prompts)), written)
+        answers = [self._answer(tokens) for tokens in self.generate(prompts, watch)]
+        if written is not None:
+            for place, answer in enumerate(answers):
+                written(place, answer.text)
         return answers
 
-    def generate(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    def _answer(self, tokens: Sequence[int]) -> Answer:
+        end = next((at for at, token in enumerate(tokens) if token in self.stop_ids), None)
+        said = tokens if end is None else tokens[:end]
+        text = self._tokenizer.decode(said, skip_special_tokens=True)
+        return Answer(text=text, tokens=len(said), finished=end is not None)
+
+    def _said(self, tokens: Sequence[int]) -> str:
+        return self._answer(tokens).text
+
+    def generate(self, prompts: Sequence[Sequence[int]], watch: StoppingCriteria | None = None) -> list[list[int]]:
         """What the model writes after each prompt, as token ids: all there are, padding behind the end included."""
         width = max(len(prompt) for prompt in prompts)
         pad = self._tokenizer.pad_token_id
@@ -71,7 +86,27 @@ class Generator:
         device = self._model.device
         with torch.inference_mode():
             output = self._model.generate(
-                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=self._config
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=self._config,
+                stopping_criteria=StoppingCriteriaList([watch] if watch else []),
             )
         written: list[list[int]] = output[:, width:].tolist()
         return written
+
+
+class _Watch(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed
+    """Looks on while answers are written, and stops none."""
+
+    def __init__(self, said: Callable[[Sequence[int]], str], width: int, written: Written) -> None:
+        self._said = said
+        self._width = width
+        self._written = written
+        self._told = time.monotonic()
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        if time.monotonic() - self._told >= REPORT_SECONDS:
+            self._told = time.monotonic()
+            for place, tokens in enumerate(input_ids[:, self._width :].tolist()):
+                self._written(place, self._said(tokens))
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
