@@ -57,8 +57,8 @@ class GetLog(Query):
 
 
 class GetSamples(Query):
-    """What a fine-tuning's model answered to a few held-out rows at each evaluation, and the base model's answers. Of an
-    evaluation of typed prompts, what of its answers is written so far.
+    """What a fine-tuning's model answered to a few held-out rows at each evaluation, and the base model's answers.
+    Of an evaluation of typed prompts, what of its answers is written so far.
     """
 
     answers = "samples"
