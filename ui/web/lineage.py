@@ -17,7 +17,7 @@ NEWEST = 4  # of what there may be many of
 WIDTH, HEIGHT = 164, 46
 GAP, STEP = 12, 44
 NARROW = 2  # nodes beside each other where the screen is narrow
-LETTERS = 21
+LETTERS = 18
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tunebus.contracts.errors import Problem
 from tunebus.ui.web.icons import LINES
 
 ACTIVE = ("starting", "running", "stopping")
+VOID = frozenset({"br", "hr", "img", "input", "meta"})
 BEFORE_STEPS = ("loading", "preparing")
 
 
@@ -36,10 +37,12 @@ def text(value: object) -> Markup:
 
 
 def tag(name: str, /, *children: object, kind: str = "", **attributes: str) -> Markup:
-    """`<name class=kind …>children</name>`; children and attributes are escaped."""
+    """`<name class=kind …>children</name>`; children and attributes are escaped, and a void element has no end."""
     if kind:
         attributes = {"class": kind, **attributes}
     written = "".join(f' {key.replace("_", "-")}="{html.escape(value)}"' for key, value in attributes.items())
+    if name in VOID:
+        return Markup(f"<{name}{written}>")
     return Markup(f"<{name}{written}>{''.join(text(child) for child in children)}</{name}>")
 
 

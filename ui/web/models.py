@@ -133,7 +133,7 @@ async def _one(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
 async def approve_and_add(asking: Asking) -> Done:
     """Let the code of one commit run, as the operator says, and add the model at that commit. Errors: the commands'."""
     data = dict(asking.data)
-    approval = {name: data[name] for name in ("huggingface_name", "revision") if name in data}
+    approval: Document = {name: data[name] for name in ("huggingface_name", "revision") if name in data}
     if data.get("reason"):
         approval["reason"] = data.pop("reason")
     await asking.send("ApproveRemoteCode", approval)

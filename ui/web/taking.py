@@ -87,6 +87,9 @@ class _Sink:
     def flush(self) -> None:
         """Nothing is held back."""
 
+    def close(self) -> None:
+        """There is nothing to close."""
+
     def taken(self) -> Iterator[bytes]:
         pieces, self._pieces = self._pieces, []
         yield from pieces
