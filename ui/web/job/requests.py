@@ -81,10 +81,11 @@ async def label_jobs(asking: Asking) -> Done:
         raise fail(Code.INVALID, say("jobs.refused.no_label"), param="add")
 
     async def do(asking: Asking, job: Document) -> None:
-        kept = [label for label in job["labels"] if label.casefold() not in remove]
-        known = {label.casefold() for label in kept}
-        new = [label for label in add if label.casefold() not in known]
-        await asking.send("LabelJob", {"job_id": job["id"], "labels": kept + new}, job["id"])
+        labels: dict[str, str] = {}
+        for label in [*job["labels"], *add]:
+            if label.casefold() not in remove:
+                labels.setdefault(label.casefold(), label)
+        await asking.send("LabelJob", {"job_id": job["id"], "labels": list(labels.values())}, job["id"])
 
     return await _each(asking, do, "labelled")
 
