@@ -1,12 +1,13 @@
-"""Datasets in the browser: upload, preview, field errors, and names that try to be HTML."""
+"""Datasets in the browser: upload, path and roles of columns, a look inside, rename and removal, and hostile names."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.fixtures.browser import UPLOAD_LIMIT_MB, Browsing
 from tests.fixtures.studio import Studio, eventually
@@ -20,53 +21,128 @@ def rows(count: int) -> str:
     return "".join(json.dumps({"question": f"{n} + {n}?", "answer": str(2 * n)}) + "\n" for n in range(count))
 
 
-def test_an_uploaded_file_becomes_a_dataset_with_a_preview(browsing: Browsing, served: Studio, tmp_path: Path) -> None:
+def dataset_of(page: Page) -> str:
+    return parse_qs(urlsplit(page.url).query)["id"][0]
+
+
+def test_an_uploaded_file_is_looked_at_added_and_shown(browsing: Browsing, served: Studio, tmp_path: Path) -> None:
     file = tmp_path / "sums.jsonl"
-    file.write_text(rows(20))
-    page = browsing.open("/datasets")
-    page.locator("#tb-upload input[type=file]").set_input_files(file)
-    expect(page.locator("#tb-upload-name input, #tb-upload-name textarea")).to_have_value("sums")
-    page.locator("#tb-add-upload").click()
+    file.write_text(rows(50))
+    page = browsing.open("/datasets?add=upload")
+    page.locator("#tb-datasets-file").set_input_files(file)
+    look = page.locator("#tb-look")
+    expect(look).to_contain_text("plain columns")
+    expect(look).to_contain_text("All 50 rows")
+    expect(look.locator("#tb-datasets-name")).to_have_value("sums")
+    page.reload()  # the upload is part of the address: nothing is lost
+    page.get_by_role("button", name="Add the dataset").click()
     page.wait_for_url("**/datasets?id=*")
-    preview = page.locator("#tb-dataset")
-    expect(preview).to_contain_text("7 + 7?")
-    expect(preview).to_contain_text("As the model sees it")
-    expect(preview.locator(".tb-columns tbody tr")).to_have_count(2)
+    expect(page.locator("h1")).to_have_text("sums")
     with served.client() as client:
-        dataset = client.get_dataset(id=page.url.split("id=")[1])
-    assert dataset["location"] == f"artifact:uploads/{dataset['sha256']}.jsonl"
-    assert (served.home / "artifacts" / "uploads" / f"{dataset['sha256']}.jsonl").read_text() == rows(20)
-    assert dataset["name"] == "sums"
+        dataset = client.get_dataset(id=dataset_of(page))
+        seen = client.preview_dataset(id=dataset["id"], limit=20, offset=20)
+        tokens = client.preview_dataset(id=dataset["id"], model_id="starter", limit=1)
+    kept = served.home / "artifacts" / dataset["location"].removeprefix("artifact:")
+    assert kept.read_text() == rows(50)
+    shown = page.locator("#tb-dataset")
+    expect(shown).to_contain_text("7 + 7?")
+    page.get_by_role("link", name="On", exact=True).click()
+    expect(shown.locator("tbody tr").first).to_contain_text("21")
+    expect(shown.locator("tbody tr").first).to_contain_text(seen["rows"][0]["question"])
+    assert parse_qs(urlsplit(page.url).query)["from"] == ["20"]
+    page.get_by_role("link", name="As a model sees them").click()
+    expect(shown.locator("mark").nth(1)).to_have_text(tokens["rendered"][0]["completion"])
+    page.get_by_role("link", name="Tokens").click()
+    histogram = shown.locator(".tb-histogram svg")
+    expect(histogram.locator("rect")).to_have_count(len(tokens["token_lengths"]["histogram"]))
+    pieces = [piece["text"] for piece in tokens["tokenized"][0]["pieces"] if piece["loss"]]
+    expect(shown.locator(".tb-tokens").first.locator(".tb-token-loss")).to_have_text(pieces)
+    page.go_back()
+    expect(shown.locator("mark").nth(1)).to_have_text(tokens["rendered"][0]["completion"])
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert Path(download.value.path()).read_text() == rows(50)
+    assert download.value.suggested_filename == "sums.jsonl"
+
+
+def test_a_file_that_no_studio_takes_is_refused_before_it_travels(browsing: Browsing, tmp_path: Path) -> None:
+    page = browsing.open("/datasets?add=upload")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    for name, body, words in (
+        ("large.jsonl", b"x" * (UPLOAD_LIMIT_MB * 1_000_000 + 1), "an upload may have 1.0 MB"),
+        ("picture.png", b"x", "is no kind of dataset"),
+        ("empty.csv", b"", "is empty"),
+    ):
+        file = tmp_path / name
+        file.write_bytes(body)
+        page.locator("#tb-datasets-file").set_input_files(file)
+        expect(page.locator(".tb-uploading [role=alert]")).to_contain_text(words)
+    assert not [url for url in sent if "upload" in url]
+
+
+def test_columns_get_their_roles_and_broken_rows_are_named_by_line(
+    browsing: Browsing, served: Studio, data: Path
+) -> None:
+    pairs = "".join(json.dumps({"frage": f"q{n % 15}", "antwort": f"a{n % 15}"}) + "\n" for n in range(16))
+    file = data / "fragen.jsonl"
+    file.write_text(pairs + "{broken\n" + json.dumps({"frage": "q", "antwort": ""}) + "\n")
+    page = browsing.open("/datasets?add=path")
+    page.get_by_label("Path of a file").fill("/etc/passwd.csv")
+    page.get_by_role("button", name="Look at it").click()
+    browsing.expected += ["403 (Forbidden)", "400 (Bad Request)"]
+    expect(page.locator("#tb-look [role=alert]")).to_contain_text("outside the folders")
+    page.get_by_label("Path of a file").fill(str(file))
+    page.get_by_role("button", name="Look at it").click()
+    look = page.locator("#tb-look")
+    expect(look).to_contain_text("line 17")
+    look.get_by_label("Format").select_option("prompt_completion")
+    expect(look).to_contain_text("there is no column for prompt, completion")
+    look.get_by_label("Column for prompt").select_option("frage")
+    expect(look).to_contain_text("there is no column for completion")
+    look.get_by_label("Column for completion").select_option("antwort")
+    expect(look.locator(".tb-recognised")).to_contain_text("prompt/completion")
+    expect(look.get_by_text("there is no column for")).to_have_count(0)
+    page.get_by_role("button", name="Add the dataset").click()
+    expect(look.locator("#tb-add-form .tb-field-error").first).to_contain_text("line 17")
+    expect(look).not_to_contain_text("Traceback")
+    look.get_by_label("Leave broken rows out").check()
+    page.get_by_role("button", name="Add the dataset").click()
+    page.wait_for_url("**/datasets?id=*")
+    with served.client() as client:
+        dataset = client.get_dataset(id=dataset_of(page))
+    assert dataset["format"] == "prompt_completion"
+    assert dataset["column_mapping"] == {"prompt": "frage", "completion": "antwort"}
+    page.locator(".tb-facts a").nth(0).click()  # duplicates
+    found = page.locator("#tb-dataset tbody tr")
+    expect(found).to_have_count(1)
+    expect(found).to_contain_text("line 16")
+    expect(found).to_contain_text("as row 1")
+    page.get_by_role("link", name="Empty answers").click()
+    expect(found).to_contain_text("line 18")
+    page.get_by_role("link", name="Broken rows").click()
+    expect(found).to_contain_text("line 17")
+    page.get_by_role("button", name="Rename").click()
+    page.locator("#tb-rename-name").fill("questions")
+    page.locator("#tb-rename").get_by_role("button", name="Rename").click()
+    expect(page.locator("h1")).to_have_text("questions")
+    with served.client() as client:
+        client.send(
+            "AddPrompt",
+            name="with-them",
+            dataset_id=dataset["id"],
+            prompt_template="{input}\n{completion}",
+            input_template="{prompt}",
+            completion_template="{completion}",
+        )
     page.reload()
-    expect(preview).to_contain_text("7 + 7?")
-
-
-def test_a_file_too_large_is_refused_in_words_before_it_travels(browsing: Browsing, tmp_path: Path) -> None:
-    file = tmp_path / "large.jsonl"
-    file.write_bytes(b"x" * (UPLOAD_LIMIT_MB * 1_000_000 + 1))
-    # Gradio asks for the progress of an upload that it then does not make.
-    browsing.expected += ["404 (Not Found)", "Response", "maximum allowed size"]
-    page = browsing.open("/datasets")
-    page.locator("#tb-upload input[type=file]").set_input_files(file)
-    expect(page.get_by_text("exceed the maximum allowed size")).to_be_visible()
-
-
-def test_wrong_fields_are_named_with_a_way_out(browsing: Browsing, data: Path) -> None:
-    page = browsing.open("/datasets")
-    page.get_by_role("tab", name="By path").click()
-    page.locator("#tb-add-path").click()
-    notice = page.locator("#tb-notice [role=alert]")
-    expect(notice).to_contain_text("path: is required")
-    expect(notice).to_contain_text("name: is required")
-    (data / "broken.jsonl").write_text(rows(16) + "{broken\n" + rows(3))
-    page.locator("#tb-path textarea, #tb-path input").fill(str(data / "broken.jsonl"))
-    page.locator("#tb-name textarea, #tb-name input").fill("broken")
-    page.locator("#tb-add-path").click()
-    expect(notice).to_contain_text("17")
-    expect(notice).not_to_contain_text("Traceback")
-    page.locator("#tb-path textarea, #tb-path input").fill("/etc/passwd")
-    page.locator("#tb-add-path").click()
-    expect(notice).to_contain_text("path")
+    page.get_by_role("button", name="Remove").click()
+    expect(page.locator("#tb-remove")).to_contain_text("with-them")
+    page.locator("#tb-remove").get_by_role("button", name="Remove it and its prompts").click()
+    page.wait_for_url("**/datasets")
+    with served.client() as client:
+        assert "questions" not in [one["name"] for one in client.list_datasets(limit=1000).items]
+        assert "with-them" not in [one["name"] for one in client.list_prompts(limit=1000).items]
 
 
 def test_names_and_rows_that_look_like_html_stay_text(browsing: Browsing, served: Studio, data: Path) -> None:
@@ -75,7 +151,7 @@ def test_names_and_rows_that_look_like_html_stay_text(browsing: Browsing, served
     with served.client() as client:
         outcome = client.send("AddDataset", name=TRAP, path=str(file), description=TRAP)
         assert outcome.error is None
-        client.send(
+        prompt = client.send(
             "AddPrompt",
             name=TRAP,
             dataset_id=outcome.id,
@@ -85,22 +161,13 @@ def test_names_and_rows_that_look_like_html_stay_text(browsing: Browsing, served
         )
     for path, place in (
         (f"/datasets?id={outcome.id}", "#tb-dataset"),
+        (f"/datasets?id={outcome.id}&tab=tokens", "#tb-dataset"),
+        (f"/datasets?id={outcome.id}&tab=uses", "#tb-dataset"),
         ("/datasets", "#tb-datasets"),
-        (f"/train?dataset={outcome.id}", "#tb-dataset-choice"),
-        (f"/evaluate?id={'%3Cimg src=x onerror=1%3E'}", "#tb-warning"),
+        (f"/prompts?id={prompt.id}", "h1"),
+        (f"/datasets?id={'%3Cimg src=x onerror=1%3E'}", "#tb-warning"),
     ):
         page = browsing.open(path)
-        if place == "#tb-dataset-choice":
-            expect(page.locator(f"{place} input")).to_have_value(TRAP)
-            page.locator(f"{place} input").click()
-            page.locator(f"{place} input").fill("")
-            page.get_by_role("option").first.wait_for()
-        else:
-            expect(page.locator(place)).to_contain_text("<img src=x onerror=")
+        expect(page.locator(place)).to_contain_text("<img src=x onerror=")
         assert page.locator("img[src=x]").count() == 0
         assert "Tunebus" in eventually(page.title, "the page has a title")
-
-
-def test_an_unknown_dataset_says_so(browsing: Browsing) -> None:
-    page = browsing.open("/datasets?id=nothing-like-it")
-    expect(page.locator("#tb-dataset [role=alert]")).to_contain_text("nothing-like-it")

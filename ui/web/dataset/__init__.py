@@ -1,0 +1,1 @@
+"""The pages of datasets in parts: their list, adding one, and looking into one."""
