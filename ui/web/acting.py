@@ -93,13 +93,7 @@ class Acting:
     async def _asking(self, name: str, request: Request) -> Asking:
         if name not in self._actions:
             raise fail(Code.UNKNOWN_TYPE, f"there is no action {name[:100]!r}")
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise fail(Code.INVALID, "must be application/json", param="Content-Type")
-        body = b""
-        async for piece in request.stream():
-            body += piece
-            if len(body) > BODY_BYTES:
-                raise fail(Code.TOO_LARGE, f"a request is at most {BODY_BYTES // 1_000_000} MB")
+        body = await json_body(request)
         try:
             given = json.loads(body)
             asked, data = UUID(str(given["id"])), given["data"]
@@ -116,6 +110,18 @@ class Acting:
             if not isinstance(error, TunebusError):
                 _log.exception("an action failed", extra={"action": name})
             return {"outcome": "rejected", "error": problem_of(error).document()}
+
+
+async def json_body(request: Request) -> bytes:
+    """The body of a request of our own scripts. Errors: `invalid`, `too_large`."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise fail(Code.INVALID, "must be application/json", param="Content-Type")
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > BODY_BYTES:
+            raise fail(Code.TOO_LARGE, f"a request is at most {BODY_BYTES // 1_000_000} MB")
+    return body
 
 
 def _command(name: str) -> Action:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -28,7 +29,7 @@ from tunebus.ui.web import (
     train,
     workers,
 )
-from tunebus.ui.web.acting import Acting
+from tunebus.ui.web.acting import Acting, json_body
 from tunebus.ui.web.live import Live
 from tunebus.ui.web.page import Page, frame, html
 from tunebus.ui.web.refusals import refusal
@@ -94,6 +95,7 @@ def _routes(app: FastAPI, studio: Studio) -> None:
     """What the scripts of the pages ask for. Names are shared by all pages, so that one may use another's."""
     by_path = {page.path: page for page in PAGES}
     live = Live(studio)
+    checks = _merged(page.checks for page in PAGES)
     acting = Acting(studio, _merged(page.actions for page in PAGES))
 
     async def look(request: Request, path: str) -> Response:
@@ -104,6 +106,21 @@ def _routes(app: FastAPI, studio: Studio) -> None:
 
     async def act(request: Request, name: str) -> Response:
         return await acting.answer(name, request)
+
+    async def check(request: Request, name: str) -> Response:
+        if name not in checks:
+            return refusal(_unknown(name))
+        try:
+            typed = json.loads(await json_body(request))
+            if not isinstance(typed, dict):
+                raise fail(Code.INVALID, "a form is an object")
+            return JSONResponse(await checks[name](studio, typed))
+        except (ValueError, RecursionError):
+            return refusal(fail(Code.MALFORMED, "a form is posted as JSON"))
+        except Exception as error:
+            if not isinstance(error, TunebusError):
+                _log.exception("a form could not be checked", extra={"check": name})
+            return refusal(TunebusError(problem_of(error)))
 
     async def library(request: Request) -> Response:
         return FileResponse(PLOTLY, media_type="text/javascript", headers={"cache-control": "max-age=86400"})
@@ -123,6 +140,7 @@ def _routes(app: FastAPI, studio: Studio) -> None:
 
     app.add_api_route("/live/{path:path}", look, methods=["GET"], response_model=None)
     app.add_api_route("/act/{name}", act, methods=["POST"], response_model=None)
+    app.add_api_route("/check/{name}", check, methods=["POST"], response_model=None)
     app.add_api_route(PLOTLY_PATH, library, methods=["GET"], response_model=None)
     for prefix, kinds, wrap in (
         ("fragment", _merged(page.fragments for page in PAGES), HTMLResponse),

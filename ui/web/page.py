@@ -28,6 +28,7 @@ Reader = Callable[[Studio, Arguments], Awaitable[Mapping[str, Markup]]]
 Fragment = Callable[[Studio, Arguments], Awaitable[Markup]]
 Data = Callable[[Studio, Arguments], Awaitable[Mapping[str, Any]]]
 Download = Callable[[Studio, Arguments], Awaitable[Response]]
+Check = Callable[[Studio, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +51,9 @@ class Page:
     `build` lays it out inside the Blocks it is given. `read` makes the parts that `part` left room for, from the
     page's address alone; it is asked again when what it `watches` changed (`ledger`, `telemetry`, `workers`).
     What takes long, or is large, has an address of its own: `fragments` (HTML, `/fragment/NAME`), `data` (JSON,
-    `/data/NAME`), `downloads` (`/download/NAME`). `actions` are what its buttons ask for beside plain commands.
-    Names of all four are shared by all pages.
+    `/data/NAME`), `downloads` (`/download/NAME`). `checks` say what a form posted to `/check/NAME` comes
+    to, and start nothing. `actions` are what its buttons ask for beside plain commands. Names of all five are shared by
+    all pages.
     """
 
     path: str
@@ -62,6 +64,7 @@ class Page:
     fragments: Mapping[str, Fragment] = field(default_factory=dict)
     data: Mapping[str, Data] = field(default_factory=dict)
     downloads: Mapping[str, Download] = field(default_factory=dict)
+    checks: Mapping[str, Check] = field(default_factory=dict)
     actions: Mapping[str, Action] = field(default_factory=dict)
     group: Literal["work", "library", "studio"] = "work"
     beside: bool = False  # reached from other pages only, not from the menu

@@ -32,7 +32,7 @@ def labelled(at: str, label: object, control: Markup, *more: object, kind: str =
 def checkbox(at: str, name: str, label: str, help: str = "", **attributes: str) -> Markup:
     box = tag("input", type="checkbox", name=name, id=at, **attributes)
     said = tag("span", help, kind="tb-small") if help else Markup("")
-    return tag("div", tag("label", box, " ", label, **{"for": at}), said, kind="tb-field tb-check")
+    return tag("div", tag("label", box, " ", label, **{"for": at}), said, kind="tb-field tb-agree")
 
 
 def rename_dialog(command: str, id: str, name: str) -> Markup:

@@ -8,7 +8,8 @@
 //   <button data-dialog="element-id">opens that <dialog></button>
 //
 // Fields of a form become data by their names; data-as says how: number, integer, json, lines, flag. Empty fields are
-// left out. A field that is refused is marked (aria-invalid) and shows why.
+// left out. A field that is refused is marked (aria-invalid) and shows why. What is typed into a form with data-draft
+// is kept until its request is accepted (see drafts.js).
 
 import { escape, look, notice, problem, say } from "./live.js";
 
@@ -43,19 +44,27 @@ async function press(button) {
     ? [...document.querySelectorAll(button.dataset.each)].map((one) => JSON.parse(one.dataset.values))
     : [{}];
   button.setAttribute("aria-busy", "true");
-  await Promise.all(chosen.map((one) => start(button, { ...one, ...values })));
-  button.removeAttribute("aria-busy");
+  const answers = await Promise.all(chosen.map((one) => start(button, { ...one, ...values })));
+  if (!answers.some((one) => one.leaves)) button.removeAttribute("aria-busy");
 }
 
 async function submit(form) {
   clearErrors(form);
   const data = { ...JSON.parse(form.dataset.values ?? "{}"), ...fields(form) };
-  form.setAttribute("aria-busy", "true");
+  busy(form, true);
   const answer = await start(form, data, form);
-  form.removeAttribute("aria-busy");
+  if (!answer.leaves) busy(form, false);
   if (answer?.outcome === "accepted") {
     form.closest("dialog")?.close();
     if (form.hasAttribute("data-reset")) form.reset();
+  }
+}
+
+/** Shows that a form's request is under way, on the form and on the button that sends it. */
+function busy(form, on) {
+  for (const one of [form, form.querySelector("button:not([type]), button[type=submit]")]) {
+    if (on) one?.setAttribute("aria-busy", "true");
+    else one?.removeAttribute("aria-busy");
   }
 }
 
@@ -63,7 +72,7 @@ async function submit(form) {
 export function fields(form) {
   const data = {};
   for (const field of form.elements) {
-    if (!field.name || field.disabled || (field.type === "radio" && !field.checked)) continue;
+    if (!field.name || field.matches(":disabled") || (field.type === "radio" && !field.checked)) continue;
     const value = read(field);
     if (value === undefined) continue;
     const path = field.name.split(".");
@@ -93,14 +102,25 @@ function read(field) {
   return text;
 }
 
-/** Sends one request and sees to it that its answer is learnt. Returns the first answer. */
+/** Asks for an action until it is known what became of it, and returns that. For scripts; a page that is left forgets. */
+export async function asked(act, data) {
+  const request = { id: crypto.randomUUID(), act, data };
+  for (;;) {
+    const answer = await send(request);
+    if (answer.outcome !== "pending") return answer;
+    await new Promise((resolve) => { setTimeout(resolve, AGAIN); });
+  }
+}
+
+/** Sends one request and sees to it that its answer is learnt. Returns the first answer, which `leaves` the page if an
+ * address to go to is known: what shows that it is under way then stays until that page is there. */
 async function start(source, data, form = null) {
-  const { act, done = "", goto = "" } = source.dataset;
-  const request = { id: crypto.randomUUID(), act, data, done, goto };
+  const { act, done = "", goto = "", draft = "" } = source.dataset;
+  const request = { id: crypto.randomUUID(), act, data, done, goto, draft };
   remember(request);
   const answer = await send(request);
-  settle(request, answer, form);
-  return answer;
+  const leaves = settle(request, answer, form);
+  return { ...answer, leaves };
 }
 
 async function send({ id, act, data }) {
@@ -120,28 +140,30 @@ function settle(request, answer, form = null) {
   if (answer.outcome === "pending") {
     request.box ??= notice(escape(say("not_confirmed")), { kind: "info", stays: true });
     setTimeout(async () => settle(request, await send(request), form), AGAIN);
-    return;
+    return false;
   }
   forget(request.id);
   request.box?.remove();
   if (answer.error) {
     const left = form ? showErrors(form, answer.error) : answer.error;
     if (left) notice(problem(left), { kind: "error" });
-    return;
+    return false;
   }
+  if (request.draft) document.dispatchEvent(new CustomEvent("tunebus:accepted", { detail: { draft: request.draft } }));
   const goto = answer.goto || request.goto.replace("{id}", encodeURIComponent(answer.id ?? ""));
   const said = answer.words || request.done || say("accepted");
   if (goto) {
     sessionStorage.setItem("tunebus-said", said);
     window.location.assign(goto);
-    return;
+    return true;
   }
   notice(escape(said));
   look();
+  return false;
 }
 
 /** Puts each wrong field's message beside it; returns what belongs to no field of the form. */
-export function showErrors(form, error) {
+export function showErrors(form, error, { focus = true } = {}) {
   const left = (error.details ?? [error]).filter((one) => {
     const field = one.param && [...form.elements].find((field) => field.name === one.param || field.name === one.param.split(".").at(-1));
     if (!field) return true;
@@ -150,17 +172,26 @@ export function showErrors(form, error) {
     words.id = `tb-error-${field.name}`;
     words.textContent = one.hint ? `${one.message}. ${one.hint}` : one.message;
     field.setAttribute("aria-invalid", "true");
-    field.setAttribute("aria-describedby", words.id);
+    field.dataset.ownDescribed ??= field.getAttribute("aria-describedby") ?? "";
+    field.setAttribute("aria-describedby", `${words.id} ${field.dataset.ownDescribed}`.trim());
     (field.closest(".tb-field") ?? field).append(words);
     return false;
   });
-  form.querySelector("[aria-invalid]")?.focus();
+  if (focus) {
+    const first = form.querySelector("[aria-invalid]");
+    for (let one = first?.closest("details"); one; one = one.parentElement.closest("details")) one.open = true;
+    first?.focus();
+  }
   return left.length ? { ...error, details: left } : null;
 }
 
-function clearErrors(form) {
+export function clearErrors(form) {
   for (const words of form.querySelectorAll(".tb-field-error")) words.remove();
-  for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+  for (const field of form.querySelectorAll("[aria-invalid]")) {
+    field.removeAttribute("aria-invalid");
+    if (field.dataset.ownDescribed) field.setAttribute("aria-describedby", field.dataset.ownDescribed);
+    else field.removeAttribute("aria-describedby");
+  }
 }
 
 /** Asks in a dialog; true when a person agreed. */
@@ -180,8 +211,8 @@ function confirmed(question, agree) {
 
 const remembered = () => JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
 
-function remember({ id, act, data, done, goto }) {
-  sessionStorage.setItem(KEY, JSON.stringify([...remembered(), { id, act, data, done, goto }].slice(-50)));
+function remember({ id, act, data, done, goto, draft }) {
+  sessionStorage.setItem(KEY, JSON.stringify([...remembered(), { id, act, data, done, goto, draft }].slice(-50)));
 }
 
 function forget(id) {
