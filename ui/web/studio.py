@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import secrets
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cached_property
@@ -25,12 +23,13 @@ from tunebus.contracts.queries import QUERIES, Query
 from tunebus.projections import freshness, queries
 from tunebus.services.platform import database
 from tunebus.services.platform.home import STARTER_PACK, Home
+from tunebus.services.platform.rows.files import SUFFIXES, known_type
 from tunebus.services.platform.settings import Settings
 from tunebus.ui.web.operator import Operator
 
 ANSWER_SECONDS = 20.0
 STAMP_SECONDS = 0.2
-DATASET_SUFFIXES = (".csv", ".json", ".jsonl")
+DATASET_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -54,7 +53,7 @@ class Studio:
 
     @property
     def incoming(self) -> Path:
-        """Where uploads wait until they are added; inside the artifact root, so that keeping one is a rename."""
+        """Where uploads arrive from browsers."""
         return self.home.artifacts / "uploads" / ".incoming"
 
     @cached_property
@@ -117,20 +116,20 @@ class Studio:
             found.append("The bus does not answer: what is shown may be old, and nothing can be started or stopped.")
         return found
 
-    async def keep_upload(self, file: Path, name: str) -> str:
-        """Move an uploaded file into the artifact root under its content's hash; returns its `artifact:` URI.
+    async def keep_upload(self, path: object, name: str) -> str:
+        """Put an uploaded file into the studio's file bucket; returns the name to look at it and to add it by.
 
-        Errors: `invalid` for another kind of file, `not_permitted` for one that is no upload, `disk_full`.
+        Errors: `invalid` for another kind of file, `not_permitted` for one that is no upload, `unavailable`.
         """
-        suffix = Path(name).suffix.lower()
-        if suffix not in DATASET_SUFFIXES:
+        if known_type(Path(name)) is None:
             raise fail(
                 Code.INVALID,
-                f"{suffix or 'a file without a suffix'} is no kind of dataset",
+                f"{Path(name).suffix or 'a file without a suffix'} is no kind of dataset",
                 param="file",
                 hint=f"use one of {', '.join(DATASET_SUFFIXES)}",
             )
-        return await asyncio.to_thread(self._keep, file, suffix)
+        file = self.uploaded(path)
+        return await (await self.connected()).upload(file)
 
     def uploaded(self, path: object) -> Path:
         """The file of an upload, by the path that its upload was answered with. Errors: `not_permitted`."""
@@ -202,25 +201,6 @@ class Studio:
         """The settings that suit the starter pack, as a fine-tuning command takes them."""
         document: Document = json.loads((STARTER_PACK / "recommended.json").read_text())
         return document
-
-    def _keep(self, file: Path, suffix: str) -> str:
-        source = self.uploaded(file)
-        try:
-            with source.open("rb") as opened:
-                name = hashlib.file_digest(opened, "sha256").hexdigest() + suffix
-                os.fsync(opened.fileno())
-            target = self.home.artifacts / "uploads" / name
-            if not target.exists():
-                # The upload stays where it is too: a person may add it again under a name that is free.
-                draft = self.incoming / f"{name}.{new_id()}"
-                try:
-                    os.link(source, draft)
-                except OSError:
-                    shutil.copyfile(source, draft)
-                draft.replace(target)
-        except OSError as error:
-            raise fail(Code.DISK_FULL, f"the upload cannot be kept: {error.strerror}", param="file") from None
-        return self.home.uri(target)
 
     def _stamp(self, watches: Sequence[str]) -> str:
         try:

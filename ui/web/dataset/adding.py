@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,12 +18,11 @@ from tunebus.ui.web.forms import control_id, text_field
 from tunebus.ui.web.listing import address, option
 from tunebus.ui.web.markup import Markup, icon, join, tag
 from tunebus.ui.web.page import Arguments
-from tunebus.ui.web.studio import Document, Studio
+from tunebus.ui.web.studio import DATASET_SUFFIXES, Document, Studio
 from tunebus.ui.web.ways import checkbox, labelled
 from tunebus.ui.web.words import phrase, say
 
 WAYS = ("upload", "path", "hub")
-SUFFIXES = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet")
 _ROLE = "map."
 _ARGUMENTS = ("path", "upload", "type", "format")
 _LONGEST = 4096
@@ -66,9 +65,9 @@ def look_address(arguments: Arguments) -> str:
 def _upload(studio: Studio, arguments: Arguments) -> Markup:
     limit = studio.settings.ui_upload_limit_mb
     name = control_id("datasets", "file")
-    given = tag("input", type="file", id=name, name="file", accept=",".join(SUFFIXES), kind="tb-file")
+    given = tag("input", type="file", id=name, name="file", accept=",".join(DATASET_SUFFIXES), kind="tb-file")
     label = tag("label", say("datasets.add.choose"), **{"for": name})
-    help = say("datasets.add.kinds", kinds=", ".join(SUFFIXES), limit=limit)
+    help = say("datasets.add.kinds", kinds=", ".join(DATASET_SUFFIXES), limit=limit)
     bar = tag("div", data_keep="", kind="tb-uploading", aria_live="polite")
     return tag(
         "form",
@@ -76,7 +75,7 @@ def _upload(studio: Studio, arguments: Arguments) -> Markup:
         bar,
         data_upload="/datasets?add=upload",
         data_limit=str(limit * 1_000_000),
-        data_suffixes=json.dumps(SUFFIXES),
+        data_suffixes=json.dumps(DATASET_SUFFIXES),
         kind="tb-form",
     )
 
@@ -160,7 +159,7 @@ async def keep_upload(asking: Asking) -> Done:
     given = {name: asking.data.get(name) for name in ("path", "name")}
     if not all(isinstance(value, str) and 0 < len(value) <= _LONGEST for value in given.values()):
         raise fail(Code.INVALID, "choose a file first", param="file")
-    return Done(id=await asking.studio.keep_upload(Path(str(given["path"])), str(given["name"])))
+    return Done(id=await asking.studio.keep_upload(given["path"], str(given["name"])))
 
 
 async def look(studio: Studio, arguments: Arguments) -> Markup:
@@ -184,11 +183,7 @@ async def look(studio: Studio, arguments: Arguments) -> Markup:
 def _asked(arguments: Arguments) -> dict[str, Any]:
     """The query's arguments, which are the command's as well."""
     asked: dict[str, Any] = {}
-    if arguments.get("upload", "").startswith("artifact:"):
-        asked["path"] = arguments["upload"]
-    else:
-        asked |= {name: arguments[name] for name in ("path", "upload") if arguments.get(name)}
-    asked |= {name: arguments[name] for name in ("type", "format") if arguments.get(name)}
+    asked |= {name: arguments[name] for name in _ARGUMENTS if arguments.get(name)}
     mapping = {name.removeprefix(_ROLE): value for name, value in arguments.items() if name.startswith(_ROLE) and value}
     return asked | ({"column_mapping": mapping} if mapping else {})
 

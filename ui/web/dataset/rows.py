@@ -138,7 +138,7 @@ async def lengths(studio: Studio, arguments: Arguments) -> Markup:
         _truncated(found),
         histogram(found["histogram"], found["max_length"]),
         tag("div", *facts, kind="tb-facts"),
-        kind="tb-chart tb-lengths",
+        kind="tb-panel tb-lengths",
     )
 
 

@@ -9,7 +9,6 @@ from tunebus.contracts.errors import Code, fail
 from tunebus.ui.web import uses
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.dataset import rows
-from tunebus.ui.web.dataset.adding import format_badge
 from tunebus.ui.web.forms import control_id, opener
 from tunebus.ui.web.listing import address, option, tab_of, tabs
 from tunebus.ui.web.markup import Markup, banner, bytes_text, icon, join, link, moment, pairs, table, tag, text
@@ -72,7 +71,7 @@ def _facts(dataset: Document) -> Markup:
         ("rows", f"{dataset['rows']:,}"),
         ("size", bytes_text(dataset["bytes"])),
         ("type", dataset["type"].upper() if dataset["type"] != "huggingface" else say("datasets.hub")),
-        ("format", format_badge(dataset["format"])),
+        ("format", say(f"datasets.format.{dataset['format']}")),
     ]
     if dataset["splits"]:
         facts.append(("splits", ", ".join(f"{name} {count:,}" for name, count in dataset["splits"].items())))

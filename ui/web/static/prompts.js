@@ -72,7 +72,6 @@ document.addEventListener("tunebus:drafted", (event) => {
 document.addEventListener("tunebus:changed", () => {
   const form = editor();
   if (!form || form.dataset.ownExample === form.dataset.example) return;
-  form.dataset.ownExample = form.dataset.example;
   show();
 });
 
@@ -84,6 +83,7 @@ function example(html) {
 async function show() {
   const form = editor();
   if (!form) return;
+  form.dataset.ownExample = form.dataset.example;
   const now = ++turn;
   const typed = { dataset_id: form.dataset.example, seed };
   for (const field of templates(form)) typed[field.name] = field.value;

@@ -1,8 +1,7 @@
-"""What pages stand on: uploads kept by content, and warnings about what does not work."""
+"""What pages stand on: which uploads are taken, and warnings about what does not work."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,13 @@ def studio(tmp_path: Path) -> Studio:
     return made
 
 
-async def test_an_upload_is_kept_under_its_content(studio: Studio) -> None:
-    content = b'{"a": 1}\n'
-    for name in ("one.jsonl", "two.JSONL"):
-        file = studio.incoming / name
-        file.write_bytes(content)
-        uri = await studio.keep_upload(file, name)
-        assert uri == f"artifact:uploads/{hashlib.sha256(content).hexdigest()}.jsonl"
-        assert studio.home.path(uri).read_bytes() == content
-    assert len(list((studio.home.artifacts / "uploads").glob("*.jsonl"))) == 1
+async def test_an_upload_needs_the_bus_and_its_file_stays(studio: Studio) -> None:
+    file = studio.incoming / "rows.parquet"
+    file.write_bytes(b"PAR1")
+    with pytest.raises(TunebusError) as caught:
+        await studio.keep_upload(file, "rows.parquet")
+    assert caught.value.problem.code == Code.UNAVAILABLE
+    assert file.exists()
 
 
 async def test_what_is_no_upload_is_refused(studio: Studio, tmp_path: Path) -> None:
