@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from tunebus.ui.web.job.listing import order_buttons, priority_form
 from tunebus.ui.web.job.names import COMMANDS, ENDED, EVALUATION, EXPORT, FINE_TUNING, WAITING, job_name
-from tunebus.ui.web.markup import Markup, act, link, tag
+from tunebus.ui.web.markup import Markup, act, tag
 from tunebus.ui.web.studio import Document
 from tunebus.ui.web.words import say
 
@@ -31,18 +32,14 @@ def actions(job: Document) -> Markup:
     elif job["kind"] == FINE_TUNING:
         made += _after_training(job)
     if job["kind"] == EVALUATION:
-        made.append(_way(say("jobs.do.side_by_side"), "/evaluate", id=str(job["parent_id"])))
+        comparison = f"/evaluate?{urlencode({'id': job['parent_id']})}"
+        made.append(tag("a", say("jobs.do.side_by_side"), href=comparison, kind="tb-button tb-primary"))
     if job["kind"] == FINE_TUNING:
         made += _derived(job)
     made += _annotate(job)
     if job["state"] in ENDED:
         made += _remove(job)
     return tag("div", *made, kind="tb-actions tb-doing")
-
-
-def _way(words: str, path: str, **arguments: str) -> Markup:
-    made = link(words, path, **arguments)
-    return Markup(made.replace("<a ", '<a class="tb-button tb-primary" ', 1))
 
 
 def _stop(job: Document) -> list[object]:
