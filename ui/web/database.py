@@ -113,7 +113,7 @@ def _export(exports: Sequence[Document]) -> list[Markup]:
     for event in exports:
         data = event["data"]
         there = now - datetime.fromisoformat(event["recorded_at"]) < KEPT
-        way = link(join([icon("download"), say("database.export.download")]), "/download/export", id=event["entity_id"])
+        way = link(join([icon("download"), say("database.export.download")]), "/download/record", id=event["entity_id"])
         rows.append(
             (
                 ago(event["recorded_at"], now),
@@ -349,5 +349,5 @@ PAGE = Page(
         "backup_database": backup_database,
         "import_document": import_document,
     },
-    downloads={"export": export, "backup": backup},
+    downloads={"record": export, "backup": backup},
 )
