@@ -77,7 +77,8 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
             self.state.num_input_tokens_seen += int(inputs["attention_mask"].sum())
         if self._fused is None:
             self._fused = self._can_fuse(model, inputs)
-        total, tokens = self._fused_loss(inputs) if self._fused else self._plain_loss(model, inputs)
+        total, tokens, correct = self._fused_loss(inputs) if self._fused else self._plain_loss(model, inputs)
+        self._metrics["train"]["mean_token_accuracy"].append(float(correct) / max(1.0, float(tokens)))  # as trl does
         count = num_items_in_batch if num_items_in_batch is not None else tokens
         return total / torch.as_tensor(count).clamp(min=1)
 
@@ -92,8 +93,8 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
         self.model.eval()
         try:
             with torch.no_grad():
-                fused, count = self._fused_loss(inputs)
-                plain, _ = self._plain_loss(model, inputs)
+                fused, count, _ = self._fused_loss(inputs)
+                plain, _, _ = self._plain_loss(model, inputs)
         except (AttributeError, TypeError):  # a body that is called in another way
             return False
         finally:
@@ -101,8 +102,10 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
             torch.set_rng_state(state)
         return bool(count) and bool(torch.isclose(fused / count, plain / count, rtol=2e-3, atol=2e-3))
 
-    def _fused_loss(self, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(summed loss, number of tokens); the head sees only the positions whose next token carries loss."""
+    def _fused_loss(self, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(summed loss, tokens, tokens that were predicted); the head sees only the positions whose next token carries
+        loss.
+        """
         targets = inputs["labels"][:, 1:]
         scored = targets != IGNORED
         with self.accelerator.autocast():
@@ -111,13 +114,14 @@ class RecipeTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types tha
             ).last_hidden_state
         head = self._base.get_output_embeddings()
         dtype = torch.bfloat16 if self.args.bf16 else head.weight.dtype
-        total = frozen_head_loss(hidden[:, :-1][scored], head.weight, head.bias, targets[scored], dtype)
-        return total, scored.sum()
+        total, correct = frozen_head_loss(hidden[:, :-1][scored], head.weight, head.bias, targets[scored], dtype)
+        return total, scored.sum(), correct
 
-    def _plain_loss(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _plain_loss(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         logits, targets = self._scored(model, inputs)
         total = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-        return total, (targets != IGNORED).sum()
+        correct = (logits.detach().argmax(dim=-1) == targets).sum()
+        return total, (targets != IGNORED).sum(), correct
 
     def _scored(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (tokens x vocabulary, float32) and targets of every position where some row of the batch carries

@@ -19,8 +19,8 @@ class _FrozenHeadLoss(torch.autograd.Function):  # type: ignore[misc]  # torch i
     @staticmethod
     def forward(
         ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
-    ) -> torch.Tensor:
-        total = torch.zeros((), dtype=torch.float32)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        total, correct = torch.zeros((), dtype=torch.float32), torch.zeros((), dtype=torch.long)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         rows = max(1, SLICE_BYTES // (4 * weight.shape[0]))
         for start in range(0, hidden.shape[0], rows):
@@ -28,29 +28,36 @@ class _FrozenHeadLoss(torch.autograd.Function):  # type: ignore[misc]  # torch i
             logits = (part @ weight.t()).float()
             if bias is not None:
                 logits += bias
-            scale = logits.logsumexp(dim=1, keepdim=True)
-            total += (scale - logits.gather(1, wanted)).sum()
+            highest = logits.amax(dim=1, keepdim=True)
+            chosen = logits.gather(1, wanted)
+            shares = logits.sub_(highest).exp_()
+            sums = shares.sum(dim=1, keepdim=True)
+            total += (highest + sums.log() - chosen).sum()
+            correct += (chosen >= highest).sum()
             if gradient is not None:
-                shares = logits.sub_(scale).exp_()
-                shares.scatter_add_(1, wanted, torch.full_like(scale, -1.0))
+                shares.div_(sums)
+                shares.scatter_add_(1, wanted, torch.full_like(sums, -1.0))
                 torch.mm(shares.to(weight.dtype), weight, out=gradient[start : start + rows])
         ctx.save_for_backward(gradient)
-        return total
+        ctx.mark_non_differentiable(correct)
+        return total, correct
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
+    def backward(ctx: Any, upstream: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return (None if gradient is None else gradient * upstream.to(gradient.dtype)), None, None, None
 
 
 def frozen_head_loss(
     hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor, dtype: torch.dtype
-) -> torch.Tensor:
-    """Sum of the cross-entropies, in nats, float32.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum of the cross-entropies, in nats, float32; and of how many tokens the head thinks the target the likeliest.
 
     hidden: (tokens, width); weight: (vocabulary, width), without gradient; bias: (vocabulary,) or None; targets:
     (tokens,). The products are taken in `dtype`, the softmax in float32.
     """
     with torch.autocast("cpu", enabled=False):
-        total: torch.Tensor = _FrozenHeadLoss.apply(hidden.to(dtype), weight.to(dtype), bias, targets)
-    return total
+        found: tuple[torch.Tensor, torch.Tensor] = _FrozenHeadLoss.apply(
+            hidden.to(dtype), weight.to(dtype), bias, targets
+        )
+    return found

@@ -24,7 +24,7 @@ _LOGGED = {
     "grad_norm": "grad_norm",
     "epoch": "epoch",
     "tokens": "tokens",
-    "mean_token_accuracy": "token_accuracy",  # where trl computes the loss itself
+    "mean_token_accuracy": "token_accuracy",
 }
 """What the loop logs at a step, by its names, and the names of the curves."""
 

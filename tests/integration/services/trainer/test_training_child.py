@@ -62,10 +62,11 @@ class TestFinished:
         lines = (finished.folder / "telemetry.jsonl").read_bytes().splitlines()
         batch = TelemetryBatch.model_validate_json(batch_bytes("j", 1, lines))
         assert [record.n for record in batch.records] == list(range(1, len(lines) + 1))
-        for name in ("loss", "learning_rate", "grad_norm", "epoch", "tokens", "tokens_per_second"):
+        for name in ("loss", "learning_rate", "grad_norm", "epoch", "token_accuracy", "tokens", "tokens_per_second"):
             assert sorted(finished.curve(name)) == list(range(1, 21))
         for name in ("eval_loss", "eval_token_accuracy", "eval_seconds"):
             assert sorted(finished.curve(name)) == [0, 10, 20]
+        assert all(0 <= share <= 1 for share in finished.curve("token_accuracy").values())
         phases = [record["phase"] for record in finished.records("progress")]
         assert phases[0] == "loading"
         assert {"preparing", "training", "evaluating", "saving"} <= set(phases)
@@ -127,7 +128,7 @@ def test_a_resumed_run_has_the_curve_of_an_undisturbed_one(finished: Child, star
     )
     assert child.wait() == 0, child.output()
     assert json.loads((child.folder / "running.json").read_text())["resumed_from_step"] == 10
-    for name in ("loss", "learning_rate", "grad_norm", "tokens"):
+    for name in ("loss", "learning_rate", "grad_norm", "token_accuracy", "tokens"):
         ours, theirs = child.curve(name), finished.curve(name)
         assert sorted(ours) == list(range(11, 21))
         assert max(abs(ours[step] - theirs[step]) for step in ours) < 1e-4, name
