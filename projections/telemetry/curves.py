@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 from tunebus.contracts.telemetry import spell
 from tunebus.projections.telemetry import rollups
-from tunebus.projections.telemetry.progress import attempts_of
+from tunebus.projections.telemetry.progress import reached_by
 from tunebus.projections.telemetry.tables import METRICS
 
 SERIES_POINTS = 5_000
@@ -23,8 +23,8 @@ def curves(
     since_step: int = -1,
     points: int = SERIES_POINTS,
 ) -> dict[str, Any]:
-    """A job's curves: `{"job_id", "attempts": [...], "last_step", "series": {name: {"steps", "values", "times",
-    "sampled"}}}`.
+    """A job's curves: `{"job_id", "attempts": [...], "reached": [{"attempt", "phase", "step", "t"}], "last_step",
+    "series": {name: {"steps", "values", "times", "sampled"}}}`.
 
     Each step is there once, with the value of the highest attempt that reached it, and when it was measured (Unix
     seconds). Non-finite values are the strings `NaN`, `Infinity`, `-Infinity`. A series of more than `points` is
@@ -35,9 +35,11 @@ def curves(
     wanted = {name: extent for name, extent in known.items() if names is None or name in names}
     room = max(2, min(points, ANSWER_POINTS // max(1, len(wanted))))
     found = rollups.read(connection, job_id, METRICS, wanted, since_step + 1, rollups.END, room)
+    reached = reached_by(connection, job_id)
     return {
         "job_id": job_id,
-        "attempts": attempts_of(connection, job_id),
+        "attempts": [attempt["attempt"] for attempt in reached],
+        "reached": reached,
         "last_step": max((series.points[-1][0] for series in found.values()), default=None),
         "series": {name: _shown(series, room) for name, series in sorted(found.items())},
     }

@@ -34,5 +34,14 @@ def latest_progress(connection: Connection, job_ids: Iterable[str]) -> dict[str,
 
 
 def attempts_of(connection: Connection, job_id: str) -> list[int]:
-    question = select(attempts.c.attempt).where(attempts.c.job_id == job_id).order_by(attempts.c.attempt)
-    return list(connection.scalars(question))
+    return [found["attempt"] for found in reached_by(connection, job_id)]
+
+
+def reached_by(connection: Connection, job_id: str) -> list[dict[str, Any]]:
+    """What each attempt of a job was last heard of: attempt, phase, step, t (Unix seconds)."""
+    question = (
+        select(attempts.c.attempt, attempts.c.phase, attempts.c.step, attempts.c.last_t.label("t"))
+        .where(attempts.c.job_id == job_id)
+        .order_by(attempts.c.attempt)
+    )
+    return [dict(row) for row in connection.execute(question).mappings()]

@@ -28,6 +28,7 @@ DOWNLOAD_BYTES = 1_000_000
 NAMES = 40  # of series in one question
 MARKS = 400
 _BEFORE_TRAINING = ("loading", "preparing")
+_ENDED_BADLY = ("lost", "failed")
 _NAME_CHARACTERS = 100
 
 
@@ -163,15 +164,18 @@ async def metrics(studio: Studio, arguments: Mapping[str, str]) -> Document:
         return {"version": version}
     since = number(arguments, "since", -1)
     names = _names(arguments)
-    found = await studio.ask("GetMetrics", job_id=job_in(arguments), names=names or None, since_step=since)
+    points = min(max(number(arguments, "points", POINTS), 2), POINTS)
+    found = await studio.ask(
+        "GetMetrics", job_id=job_in(arguments), names=names or None, since_step=since, points=points
+    )
     job = await studio.ask("GetFineTuningJob", id=found["job_id"]) if found["kind"] == "fine_tuning_job" else None
     return {
         "version": version,
         "state": found["state"],
-        "next": _reached(found, job),
+        "next": _reached(found, job, since),
         "series": found["series"],
         "begin": _begin(job),
-        "marks": marks_of(job) if job else [],
+        "marks": marks_of(job, found["reached"]) if job else [],
     }
 
 
@@ -181,10 +185,18 @@ def _begin(job: Document | None) -> float | None:
     return datetime.fromisoformat(started).timestamp() if started else None
 
 
-def marks_of(job: Document) -> list[Document]:
-    """What happened to a job at a step: workers lost, attempts resumed, checkpoints."""
+def marks_of(job: Document, reached: Sequence[Document] = ()) -> list[Document]:
+    """What happened to a job at a step: workers lost, attempts resumed, checkpoints. `reached` is how far its attempts
+    came, as far as they told.
+    """
     marks = []
+    ends = {attempt["attempt"]: attempt for attempt in reached if attempt["phase"] not in (None, *_BEFORE_TRAINING)}
     for attempt in job["attempts_made"]:
+        if attempt["attempt"] in ends and attempt["state"] in _ENDED_BADLY:
+            step = ends[attempt["attempt"]]["step"]
+            cause = str(attempt["cause"]).replace("_", " ")
+            words = say(f"charting.mark.{attempt['state']}", attempt=attempt["attempt"], step=step, cause=cause)
+            marks.append(_mark("lost", step, attempt["ended_at"], words))
         step = attempt["resumed_from_step"]
         if step is not None and attempt["attempt"] > 1:
             words = say("charting.mark.resumed", attempt=attempt["attempt"], step=step)
@@ -202,9 +214,9 @@ def _mark(kind: str, step: int, at: str | None, words: str) -> Document:
     return {"kind": kind, "step": step, "t": seconds, "words": words}
 
 
-def _reached(found: Document, job: Document | None) -> int:
+def _reached(found: Document, job: Document | None, since: int) -> int:
     """The step after which points may still come or change."""
-    last = found["last_step"] if found["last_step"] is not None else -1
+    last = found["last_step"] if found["last_step"] is not None else since
     progress = found["progress"]
     if progress is None or found["state"] not in (*ACTIVE, "queued", "held"):
         return int(last)

@@ -13,6 +13,7 @@ const FLAGS = ["log", "clip", "marks"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const SYMBOLS = { lost: "x", resumed: "triangle-right", checkpoint: "triangle-up", evaluation: "diamond" };
 const HEIGHT = 240;
+const BETWEEN_MARKS = 14; // pixels
 
 /** An element with attributes and children; nothing is read as HTML. */
 export function element(name, attributes = {}, ...children) {
@@ -216,7 +217,7 @@ class Chart extends HTMLElement {
         const match = pattern.exec(key);
         if (!match || !series.values.length) continue;
         const place = name.includes("*") ? found.length : color ?? number;
-        found.push({ source, series, dots, color: place, label: label.replace("{n}", match[1] ?? "") });
+        found.push({ name: key, source, series, dots, color: place, label: label.replace("{n}", match[1] ?? "") });
       }
     }
     this.axis = this.wanted.by === "time" ? "time" : settings.x;
@@ -294,11 +295,12 @@ class Chart extends HTMLElement {
   marks(lines) {
     if (this.sources.length > 1) return [];
     const [source] = this.sources;
-    const evaluations = (source.series.get("eval_loss") ?? { steps: [] });
+    const evaluations = source.series.get("eval_loss") ?? { steps: [] };
     const words = (step) => say("chart.evaluation", { step });
+    const drawn = lines.some(({ name }) => name.startsWith("eval_")); // its points are marks enough
     const found = [
       ...source.marks,
-      ...evaluations.steps.map((step, at) => ({ kind: "evaluation", step, t: evaluations.times?.[at], words: words(step) })),
+      ...(drawn ? [] : evaluations.steps).map((step, at) => ({ kind: "evaluation", step, t: evaluations.times?.[at], words: words(step) })),
     ];
     const most = Math.max(...lines.map(({ x }) => x.at(-1) ?? 0));
     return found.flatMap((mark) => {
@@ -311,13 +313,15 @@ class Chart extends HTMLElement {
 
   symbols(marks, soft, bad) {
     return Object.entries(SYMBOLS).flatMap(([kind, symbol]) => {
-      const own = marks.filter((mark) => mark.kind === kind);
-      if (!own.length) return [];
+      const every = marks.filter((mark) => mark.kind === kind);
+      if (!every.length) return [];
+      const apart = Math.ceil((every.length * BETWEEN_MARKS) / Math.max(100, this.plot.clientWidth));
+      const own = every.filter((_, at) => at % apart === 0 || kind === "lost" || kind === "resumed");
       const y = kind === "lost" || kind === "resumed" ? 0.97 : kind === "checkpoint" ? 0.02 : 0.06;
       return [{
         type: "scatter", mode: "markers", uid: kind, name: "", yaxis: "y2", x: own.map(({ x }) => x), y: own.map(() => y),
         text: own.map((mark) => mark.words), hovertemplate: "%{text}<extra></extra>",
-        marker: { symbol, size: 7, color: kind === "lost" ? bad : soft },
+        marker: { symbol, size: 6, color: kind === "lost" ? bad : soft },
       }];
     });
   }
@@ -341,7 +345,7 @@ class Chart extends HTMLElement {
       uirevision: `${this.axis} ${this.clock?.name} ${this.scale.name} ${log} ${settings.clip} ${this.zoom}`,
       xaxis: { ...axis, title: { text: words, standoff: 6, font: { size: 11 } }, hoverformat: this.axis === "step" || this.axis === "tokens" ? ",.0f" : ".4g" },
       yaxis: {
-        ...axis, type: log ? "log" : "linear", exponentformat: "power", hoverformat: ".5g", ticksuffix: this.scale.name === "%" ? " %" : "",
+        ...axis, type: log ? "log" : "linear", exponentformat: "e", ...(log ? { tickformat: "~g" } : {}), hoverformat: ".5g", ticksuffix: this.scale.name === "%" ? " %" : "",
         title: { text: ["", "%"].includes(this.scale.name) ? "" : this.scale.name, font: { size: 11 } },
         ...(range ? { range, autorange: false } : { autorange: true }),
       },

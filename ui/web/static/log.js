@@ -66,6 +66,7 @@ class Log extends HTMLElement {
     });
     this.at = 0;
     this.attempt = labelled(say("log.attempt"), this.attempts);
+    this.attempt.hidden = true;
     const bar = element("div", { class: "tb-log-bar" },
       labelled(say("log.search"), this.search), labelled(say("log.level_label"), this.level), this.attempt,
       element("label", { class: "tb-log-follow" }, this.follow, element("span", {}, say("log.follow"))), this.download);

@@ -30,6 +30,8 @@ def attempt(number: int, resumed: int | None = None) -> dict[str, Any]:
         "running_at": "2026-01-01T00:00:10.000000Z",
         "started_at": "2026-01-01T00:00:00.000000Z",
         "resume_from": {"step": resumed} if resumed else None,
+        "state": "running",
+        "cause": None,
     }
 
 
@@ -67,9 +69,17 @@ def test_nothing_makes_no_sparkline() -> None:
 
 
 def test_the_seams_of_a_job_are_marked() -> None:
-    marks = marks_of(job(attempts_made=[attempt(1), attempt(2, 40), attempt(3)]))
-    assert [(mark["kind"], mark["step"], mark["t"]) for mark in marks] == [("resumed", 40, 1767225610.0)]
-    assert "attempt 2" in marks[0]["words"]
+    lost = attempt(1) | {"state": "lost", "cause": "attempt_lost", "ended_at": "2026-01-01T00:00:05Z"}
+    unheard = lost | {"attempt": 3, "resumed_from_step": 60}
+    reached = [{"attempt": 1, "phase": "training", "step": 57}, {"attempt": 3, "phase": "loading", "step": 1}]
+    marks = marks_of(job(attempts_made=[lost, attempt(2, 40), unheard, attempt(4)]), reached)
+    assert [(mark["kind"], mark["step"], mark["t"]) for mark in marks] == [
+        ("lost", 57, 1767225605.0),
+        ("resumed", 40, 1767225610.0),
+        ("resumed", 60, 1767225610.0),
+    ]
+    assert "57" in marks[0]["words"]
+    assert "attempt 2" in marks[1]["words"]
 
 
 def test_checkpoints_are_marked_but_not_by_the_thousand() -> None:
