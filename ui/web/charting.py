@@ -35,13 +35,15 @@ _NAME_CHARACTERS = 100
 @dataclass(frozen=True)
 class Line:
     """One line of a chart: a series of its source by name, where `*` stands for what several have, such as `gpu*_watt`
-    (`label` then names each by `{n}`). `dots` marks every point. `src` where it is not the chart's own.
+    (`label` then names each by `{n}`). `dots` marks every point. `src` where it is not the chart's own;
+    `color` is a number, from 0, where its place in the chart does not say it.
     """
 
     name: str
     label: str
     dots: bool = False
     src: str = ""
+    color: int | None = None
 
 
 def chart(
@@ -65,7 +67,14 @@ def chart(
         "title": title,
         "src": src,
         "series": [
-            {"name": line.name, "label": line.label, "dots": line.dots, "src": line.src or src} for line in series
+            {
+                "name": line.name,
+                "label": line.label,
+                "dots": line.dots,
+                "src": line.src or src,
+                "color": number if line.color is None else line.color,
+            }
+            for number, line in enumerate(series)
         ],
         "unit": unit,
         "by": by,

@@ -210,13 +210,13 @@ class Chart extends HTMLElement {
   /** What is to be drawn: every series with a point, `{label, x, y, odd, dots, color}`. */
   lines() {
     const found = [];
-    for (const [number, { src, name, label, dots, color }] of this.wanted.series.entries()) {
+    for (const { src, name, label, dots, color } of this.wanted.series) {
       const source = sourceOf(src);
       const pattern = new RegExp(`^${name.split("*").map(escaped).join("(.+)")}$`);
       for (const [key, series] of source.series) {
         const match = pattern.exec(key);
         if (!match || !series.values.length) continue;
-        const place = name.includes("*") ? found.length : color ?? number;
+        const place = name.includes("*") ? found.length : color;
         found.push({ name: key, source, series, dots, color: place, label: label.replace("{n}", match[1] ?? "") });
       }
     }
@@ -364,7 +364,7 @@ class Chart extends HTMLElement {
     if (this.listed !== key) {
       this.listed = key;
       this.legend.replaceChildren(...wanted.map(([label, color, dots]) => {
-        const sign = element("i", { class: dots ? "tb-sign tb-sign-dots" : "tb-sign", style: `--tb-sign: var(--tb-curve-${color % 10})`, "data-dash": DASHES[color % DASHES.length] });
+        const sign = element("i", { class: dots ? "tb-sign tb-sign-dots" : "tb-sign", "data-curve": color % 10 });
         const value = element("span", { class: "tb-plot-last" });
         return element("li", {}, element("button", { type: "button", "data-label": label, onclick: () => this.toggle(label) }, sign, element("span", {}, label), value));
       }));
