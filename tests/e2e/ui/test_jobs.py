@@ -1,4 +1,5 @@
-"""Jobs in the browser: from the big button to answers side by side; reloads, a second browser, and stopping."""
+"""Jobs in the browser: found, chosen and ordered in the list; one with all that is known of it; stopped, resumed, tried
+again; the same for a second browser and after a reload."""
 
 from __future__ import annotations
 
@@ -8,179 +9,278 @@ import signal
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.fixtures.browser import Browsing
+from tests.fixtures.populated import Contents
 from tests.fixtures.studio import Studio, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-TRAINING_SECONDS = 600.0
+SOON = 60_000
+START = {
+    "base_model_id": "starter",
+    "dataset_id": "starter-questions",
+    "prompt_id": "starter-prompt",
+    "batch_size": 4,
+    "max_length": 64,
+    "train_test_split": 0.99,
+}
 
 
-def state(page: Page) -> str:
-    return page.locator("#tb-job .tb-badge").first.inner_text()
+def state(page: Page) -> Locator:
+    return page.locator("#tb-job .tb-badge").first
 
 
 def step(page: Page) -> int:
-    found = re.search(r"^(\d+) of \d+", page.locator("#tb-job").inner_text(), re.MULTILINE)
-    return int(found[1]) if found else 0
+    words = page.locator("#tb-figures [data-key=step] .tb-figure").inner_text()
+    return int(words.split()[0].replace(",", ""))
 
 
-def training_curve(page: Page) -> str:
-    return page.locator("#tb-loss path.tb-path-0").first.get_attribute("d") or ""
-
-
-def points(page: Page) -> int:
-    return len(re.findall("[ML]", training_curve(page)))
-
-
-def reach(page: Page, wanted: int, deadline: float = TRAINING_SECONDS) -> int:
-    page.locator("#tb-job .tb-badge").first.wait_for()
+def reach(page: Page, wanted: int) -> int:
+    page.locator("#tb-figures [data-key=step]").wait_for()
 
     def probe() -> int | None:
-        if state(page) == "failed":
-            pytest.fail(page.locator("#tb-job").inner_text())
-        warning = page.locator("#tb-warning")
-        assert "defect" not in (warning.text_content() or "")
+        assert "defect" not in (page.locator("#tb-warning").text_content() or "")
+        assert state(page).inner_text() != "failed", page.locator("#tb-job").inner_text()
         return found if (found := step(page)) >= wanted else None
 
-    return eventually(probe, f"step {wanted} is shown", deadline, 0.2)
+    return eventually(probe, f"step {wanted} is shown", 300, 0.2)
 
 
-def expect_state(page: Page, wanted: str, deadline: float) -> None:
-    def probe() -> bool:
-        shown = state(page)
-        if shown == "failed" != wanted:
-            pytest.fail(page.locator("#tb-job").inner_text())
-        return shown == wanted
-
-    eventually(probe, f"the job is {wanted}", deadline, 0.2)
+def figure(page: Page, name: str) -> str:
+    return page.locator(f"#tb-figures [data-key={name}] .tb-figure").inner_text()
 
 
-def start_long_job(served: Studio, **fields: Any) -> str:
+def start(served: Studio, **fields: Any) -> str:
     with served.client() as client:
-        outcome = client.send(
-            "StartFineTuningJob",
-            base_model_id="starter",
-            dataset_id="starter-questions",
-            prompt_id="starter-prompt",
-            max_steps=5000,
-            save_steps=20,
-            eval_steps=1000,
-            batch_size=4,
-            max_length=64,
-            train_test_split=0.99,
-            **fields,
-        )
-        assert outcome.error is None
+        outcome = client.send("StartFineTuningJob", **{**START, "max_steps": 5000, "save_steps": 20, **fields})
+        assert outcome.error is None, outcome.error
         return str(outcome.id)
 
 
-def test_stop_works_from_a_second_browser(browsing: Browsing, served: Studio) -> None:
-    job = start_long_job(served)
+def rows(page: Page) -> list[str]:
+    found: list[str] = page.locator("#tb-jobs tbody tr").evaluate_all("rows => rows.map((row) => row.dataset.key)")
+    return found
+
+
+def test_the_list_is_found_in_sorted_and_labelled(browsing: Browsing, served: Studio, contents: Contents) -> None:
+    page = browsing.open("/jobs")
+    page.locator("#tb-jobs tbody tr").first.wait_for()
+    with served.client() as client:
+        lists = ("ListFineTuningJobs", "ListEvaluationJobs", "ListExportJobs")
+        known = [job for name in lists for job in client.query(name, limit=1000)["items"]]
+    newest = sorted(known, key=lambda job: job["created_at"], reverse=True)
+    assert rows(page) == [job["id"] for job in newest[:50]]
+    failed = page.locator(f"[data-key='{contents.failed}']")
+    expect(failed.locator(".tb-badge")).to_have_text("failed")
+    expect(failed.locator(".tb-badge svg")).to_have_count(1)
+    expect(failed).to_contain_text("no_such_layer")
+
+    with served.client() as client:
+        named = {job["id"] for name in lists for job in client.query(name, limit=1000, search="careful")["items"]}
+    assert contents.resumed in named
+    page.get_by_label("Search").fill("careful")
+    eventually(lambda: set(rows(page)) == named, "only those called careful are listed", 30)
+    assert "search=careful" in page.url
+    page.reload()
+    eventually(lambda: set(rows(page)) == named, "they are after a reload", 30)
+    page.get_by_label("Search").fill("")
+    page.get_by_label("State").select_option("failed")
+    wanted = {job["id"] for job in known if job["state"] == "failed"}
+    eventually(lambda: set(rows(page)) == wanted, "only failed jobs are listed", 30)
+    page.get_by_role("link", name="All", exact=True).click()
+    eventually(lambda: len(rows(page)) == min(50, len(known)), "all jobs are listed", 30)
+    assert page.get_by_label("State").input_value() == ""
+    page.locator("#tb-jobs thead").get_by_role("link", name="Job").click()
+    expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Job")
+    names = [words.strip() for words in page.locator("#tb-jobs tbody td strong > a").all_inner_texts()]
+    assert names == sorted(names)
+    page.go_back()
+    eventually(lambda: rows(page)[0] == newest[0]["id"], "Back shows the newest first", 30)
+
+    for job in (contents.tuned, contents.resumed):
+        page.locator(f"[data-key='{job}'] .tb-pick").check()
+    bar = page.locator(".tb-bulk")
+    expect(bar).to_contain_text("2 chosen")
+    page.get_by_label("Kind").select_option("evaluation_job")
+    expect(page.locator(f"[data-key='{contents.tuned}']")).to_have_count(0)
+    expect(bar).to_contain_text("2 chosen")
+    address = bar.get_by_role("link", name="Compare").get_attribute("href") or ""
+    assert set(address.removeprefix("/compare?ids=").split(",")) == {contents.tuned, contents.resumed}
+    bar.get_by_role("button", name="Label…").click()
+    page.get_by_label("Add these labels").fill("kept, second look")
+    page.locator("#tb-labelling").get_by_role("button", name="Label").click()
+    expect(page.locator("#tb-notices")).to_contain_text("2 jobs labelled.")
+    with served.client() as client:
+        assert client.get_fine_tuning_job(id=contents.tuned)["labels"] == ["baseline", "kept", "second look"]
+    bar.get_by_role("button", name="Choose none").click()
+    expect(bar).to_be_hidden()
+    page.goto(f"{browsing.url}/jobs?label=second+look&sort=nonsense&offset=-1&order=<script>")
+    expect(page.locator("#tb-jobs tbody tr")).to_have_count(2)
+
+
+def test_a_finished_job_shows_all_that_is_known_of_it(browsing: Browsing, served: Studio, contents: Contents) -> None:
+    with served.client() as client:
+        job = client.get_fine_tuning_job(id=contents.tuned)
+        samples = client.query("GetSamples", job_id=contents.tuned)
+        events = client.query("ListEvents", entity_id=contents.tuned, limit=1000)["items"]
+    page = browsing.open(f"/jobs?id={contents.tuned}")
+    expect(state(page)).to_have_text("succeeded")
+    assert figure(page, "step") == f"{job['step']} of {job['total_steps']}"
+    assert float(figure(page, "eval_loss")) == pytest.approx(job["metrics"]["eval_loss"], rel=1e-3)
+    assert figure(page, "parameters") == f"{job['metrics']['parameters']:,.0f}"
+    assert figure(page, "trainable_parameters") == f"{job['metrics']['trainable_parameters']:,.0f}"
+    assert int(figure(page, "layers")) > 0
+    for name in ("speed", "tokens_per_second", "elapsed", "step_seconds", "eval_seconds", "memory", "grad_norm"):
+        assert re.match(r"[\d.,]+", figure(page, name)), name
+    expect(page.locator("#tb-chart-loss svg").first).to_be_visible()
+
+    def open_tab(name: str) -> Locator:
+        page.locator("#tb-tabs").get_by_role("link", name=name, exact=True).click()
+        expect(page.locator("#tb-tabs [aria-current]")).to_have_text(name)
+        return page.locator("#tb-tab")
+
+    shown = open_tab("Samples")
+    expect(shown.locator(".tb-sample")).to_have_count(len(samples["rows"]))
+    first = samples["rows"][0]
+    expect(shown.locator(".tb-sample").first).to_contain_text(first["base"].strip()[:20])
+    shown.get_by_role("link", name=str(samples["steps"][0]), exact=True).click()
+    expect(shown.locator(".tb-sample").first).to_contain_text(f"After step {samples['steps'][0]}")
+    shown = open_tab("Checkpoints")
+    expect(shown.locator("tbody tr")).to_have_count(len(job["checkpoints"]))
+    expect(shown.get_by_text("best", exact=True)).to_have_count(1)
+    expect(shown.get_by_role("button", name="Branch from here")).not_to_have_count(0)
+    expect(open_tab("Log")).to_contain_text("held-out loss")
+    expect(open_tab("System")).to_contain_text(job["attempts_made"][0]["worker_id"])
+    expect(open_tab("Data")).to_contain_text(job["recipe"]["dataset"]["sha256"])
+    rate = open_tab("Settings").locator("tr", has_text="learning_rate")
+    expect(rate).to_contain_text("0.002")
+    expect(rate).to_contain_text("as asked")
+    shown = open_tab("Events")
+    expect(shown.locator(".tb-timeline li")).to_have_count(len(events))
+    expect(shown.locator("li", has_text="CheckpointRecorded").first).to_contain_text("is safe on disk")
+    page.go_back()
+    expect(page.locator("#tb-tabs [aria-current]")).to_have_text("Settings")
+
+    page.get_by_role("button", name="Labels and notes…").click()
+    page.get_by_label("Notes").fill("Keep <b>this</b> one.")
+    page.locator("#tb-noting").get_by_role("button", name="Save").click()
+    expect(page.locator("#tb-job .tb-notes")).to_have_text("Keep <b>this</b> one.")
+    with served.client() as client:
+        assert client.get_fine_tuning_job(id=contents.tuned)["notes"] == "Keep <b>this</b> one."
+
+    page.goto(f"{browsing.url}/jobs?id={contents.resumed}&tab=events")
+    expect(page.locator("#tb-job .tb-banner-warning")).to_contain_text("Attempt 1 ended")
+    expect(page.locator("#tb-tab")).to_contain_text("AttemptLost")
+    with served.client() as client:
+        scored = client.query("ListEvaluationJobs", parent_id=contents.comparison)["items"][0]
+    page.goto(f"{browsing.url}/jobs?id={scored['id']}")
+    expect(page.locator("#tb-actions").get_by_role("link", name="See it side by side")).to_be_visible()
+    assert float(figure(page, "loss")) == pytest.approx(scored["metrics"]["loss"], rel=1e-3)
+    page.goto(f"{browsing.url}/jobs?id=no-such-job")
+    expect(page.locator("#tb-warning")).to_contain_text("no-such-job")
+
+
+def test_a_job_is_watched_stopped_and_resumed_from_two_browsers(browsing: Browsing, served: Studio) -> None:
+    job = start(served, adapter_name="watched")
     first = browsing.open(f"/jobs?id={job}")
-    reach(first, 5)
+    seen = reach(first, 5)
+    first.reload()
+    assert reach(first, seen) >= seen
     second = browsing.open(f"/jobs?id={job}")
-    reach(second, 5)
+    reach(second, seen)
+
+    waiting = [start(served, adapter_name=name) for name in ("next-in-line", "after-it")]
+    queue = browsing.open("/jobs?view=queue")
+    last = queue.locator(f"[data-key='{waiting[1]}']")
+    expect(last).to_contain_text("waiting for a free trainer, 1 job ahead")
+    last.get_by_role("button", name="Move after-it up").click()
+    expect(last).not_to_contain_text("ahead")
+    before = queue.locator(f"[data-key='{waiting[0]}']")
+    before.get_by_label("Priority of next-in-line").fill("7")
+    before.get_by_role("button", name="Set").click()
+    expect(last).to_contain_text("1 job ahead")
+    before.get_by_role("button", name="Hold").click()
+    expect(before.locator(".tb-badge")).to_have_text("held")
+    with served.client() as client:
+        found = client.get_fine_tuning_job(id=waiting[0])
+        assert (found["state"], found["priority"]) == ("held", 7)
+
+    second.locator("#tb-stop").click()
+    second.locator("#tb-keep").click()
+    expect(second.locator("#tb-stopping")).to_be_hidden()
     second.locator("#tb-stop").click()
     expect(second.locator("#tb-stop-words")).to_contain_text("saves a checkpoint")
     second.locator("#tb-stop-gracefully").click()
-    expect(second.locator("#tb-notice")).to_contain_text("It stops after the step it is at")
     for page in (first, second):
-        expect_state(page, "stopped", 90)
-        expect(page.locator("#tb-timeline")).to_contain_text("StopRequested")
-        expect(page.locator("#tb-timeline")).to_contain_text("JobStopped")
-        expect(page.locator("#tb-stop")).to_be_hidden()
-    assert points(first) == points(second) == step(first)
-    home = browsing.open("/")
-    expect(home.locator("#tb-recent")).to_contain_text("stopped")
-
-
-def test_stop_now_and_a_change_of_mind(browsing: Browsing, served: Studio) -> None:
-    job = start_long_job(served, adapter_name="changed-mind")
-    page = browsing.open(f"/jobs?id={job}")
-    reach(page, 1)
-    page.locator("#tb-stop").click()
-    page.locator("#tb-keep").click()
-    expect(page.locator("#tb-stop-now")).to_be_hidden()
-    queued = start_long_job(served, adapter_name="next-in-line")
-    home = browsing.open("/")
-    expect(home.locator("#tb-waiting tr", has_text="next-in-line")).to_contain_text("waiting for a free trainer")
-    waiting = browsing.open(f"/jobs?id={queued}")
-    expect(waiting.locator("#tb-job [role=status]")).to_contain_text("Waiting for a free trainer")
-    for one in (waiting, page):
-        one.locator("#tb-stop").click()
-        one.locator("#tb-stop-now").click()
-        expect_state(one, "stopped", 60)
-
-
-def test_a_failed_job_says_why_and_what_to_do(browsing: Browsing, served: Studio) -> None:
-    job = start_long_job(served, adapter_name="hopeless", lora={"target_modules": ["no_such_layer"]})
-    page = browsing.open(f"/jobs?id={job}")
-    page.locator("#tb-job .tb-badge").wait_for()
-    expect_state(page, "failed", 90)
-    cause = page.locator("#tb-job .tb-banner-error")
-    expect(cause).to_contain_text("Bad configuration")
-    expect(cause).to_contain_text("no_such_layer")
-    home = browsing.open("/")
-    expect(home.locator("#tb-failed tr", has_text="hopeless")).to_contain_text("no_such_layer")
-    expect(home.locator("#tb-failed")).not_to_contain_text("Traceback")
-
-
-def test_the_big_button_leads_to_an_adapter_that_beats_its_base(browsing: Browsing, served: Studio) -> None:
-    first = browsing.open("/")
-    first.locator("#tb-first").click()
-    first.wait_for_url("**/jobs?id=*")
-    seen = reach(first, 10)
-
-    first.reload()
-    after_reload = reach(first, seen)
-    assert points(first) >= after_reload - 2 >= 8
-    second = browsing.open(first.url.removeprefix(browsing.url))
-    reach(second, after_reload)
-
-    def same() -> bool:
-        return step(first) == step(second) and training_curve(first) == training_curve(second) != ""
-
-    eventually(same, "both browsers show the same step and the same curve", 30, 0.02)
-    assert points(second) >= after_reload
-    home = browsing.open("/")
-    expect(home.locator("#tb-running .tb-card")).to_have_count(1)
-
-    for page in (first, second):
-        expect_state(page, "succeeded", TRAINING_SECONDS)
-        expect(page.locator("#tb-compare")).to_be_visible()
-        expect(page.locator("#tb-timeline")).to_contain_text("JobSucceeded")
+        expect(state(page)).to_have_text("stopped", timeout=SOON)
+        expect(page.locator("#tb-stop")).to_have_count(0)
+    stopped = step(first)
+    assert stopped == step(second) >= seen
     with served.client() as client:
-        job = client.get_fine_tuning_job(id=first.url.split("id=")[1])
-        curve = client.query("GetMetrics", job_id=job["id"], names=["loss"])["series"]["loss"]["steps"]
-    assert curve == list(range(1, job["total_steps"] + 1))
-    eventually(lambda: points(first) == points(second) == len(curve), "both show the whole curve", 30)
-    expect(first.locator("#tb-log pre")).to_contain_text("held-out loss")
-    first.locator("#tb-settings summary").click()
-    learning_rate = first.locator("#tb-settings tr", has_text="learning_rate")
-    expect(learning_rate).to_contain_text("0.002")
-    expect(learning_rate).to_contain_text("command")
+        curve = client.query("GetMetrics", job_id=job, names=["loss"])["series"]["loss"]["steps"]
+    assert curve == list(range(1, stopped + 1))
 
-    first.locator("#tb-compare").click()
-    first.wait_for_url("**/evaluate?id=*")
-    other = browsing.open(first.url.removeprefix(browsing.url))
-    for page in (first, other):
-        table = page.locator("#tb-comparison .tb-compare")
-        expect(table.locator(".tb-succeeded")).to_have_count(2, timeout=300_000)
-        expect(table.locator("tr", has_text="Held-out loss").locator(".tb-gain")).to_have_count(1)
-        expect(table.locator("tr", has_text="Exact match").locator(".tb-gain")).to_have_count(1)
-        expect(page.locator("#tb-comparison .tb-bars")).not_to_have_count(0)
-        expect(page.locator("#tb-answers tbody tr")).to_have_count(10)
-        expect(page.locator("#tb-answers .tb-right").first).to_be_visible()
-    other.get_by_text("Show more rows").click()
-    expect(other.locator("#tb-answers tbody tr")).to_have_count(50)
+    first.goto(f"{browsing.url}/jobs?search=after-it")
+    first.locator(f"[data-key='{waiting[1]}'] .tb-pick").check()
+    first.locator(".tb-bulk").get_by_role("button", name="Stop").click()
+    first.locator("dialog[open]").get_by_role("button", name="Stop").click()
+    expect(first.locator(f"[data-key='{waiting[1]}'] .tb-badge")).to_have_text("stopped", timeout=SOON)
+    second.get_by_role("button", name=f"Resume from step {stopped}").click()
+    reach(second, stopped + 1)
+    expect(second.locator("#tb-job")).to_contain_text("attempt 2")
+    second.locator("#tb-stop").click()
+    second.locator("#tb-stop-now").click()
+    expect(state(second)).to_have_text("stopped", timeout=SOON)
 
 
-def test_an_unknown_job_says_so(browsing: Browsing) -> None:
-    page = browsing.open("/jobs?id=no-such-job")
-    expect(page.locator("#tb-warning")).to_contain_text("no-such-job")
+def test_a_failed_job_is_tried_again_as_suggested_and_cloned(browsing: Browsing, served: Studio) -> None:
+    job = start(served, adapter_name="too-short", max_length=2, max_steps=3, eval_samples=0)
+    page = browsing.open(f"/jobs?id={job}")
+    expect(state(page)).to_have_text("failed", timeout=SOON)
+    card = page.locator("#tb-cause")
+    expect(card).to_contain_text("the data does not fit")
+    expect(card).to_contain_text("Raise max_length")
+    expect(card.locator(".tb-changes")).to_contain_text("max_length 2 →")
+    expect(page.locator("#tb-tabs [aria-current]")).to_have_text("Log")
+    expect(page.locator("#tb-job")).not_to_contain_text("Traceback")
+    page.locator("#tb-retry-suggested").click()
+    expect(state(page)).to_have_text("succeeded", timeout=3 * SOON)
+
+    page.get_by_role("button", name="Clone…").click()
+    dialog = page.locator("#tb-cloning")
+    dialog.get_by_label("Learning rate").fill("none")
+    dialog.get_by_role("button", name="Queue the clone").click()
+    expect(dialog.locator("[aria-invalid=true]")).to_have_attribute("name", "changes.learning_rate")
+    dialog.get_by_label("Learning rate").fill("0.001")
+    expect(dialog.locator("[data-difference]")).to_contain_text("learning_rate 0.0002 → 0.001")
+    dialog.get_by_label("Name of what it makes").fill("short-clone")
+    dialog.get_by_role("button", name="Queue the clone").click()
+    page.wait_for_url(lambda address: job not in address)
+    expect(page.locator("#tb-job")).to_contain_text("cloned from too-short")
+    expect(page.locator("#tb-job .tb-changes")).to_contain_text("learning_rate 0.0002 → 0.001")
+    expect(state(page)).to_have_text("succeeded", timeout=3 * SOON)
+    page.get_by_role("button", name="Export…").click()
+    page.locator("#tb-exporting").get_by_role("button", name="Queue the export").click()
+    expect(page.locator("#tb-job")).to_contain_text("Export")
+    expect(state(page)).to_have_text("succeeded", timeout=3 * SOON)
+    assert figure(page, "answers_equal") == "20 of 20"
+
+
+def test_the_big_button_leads_to_a_job_that_learns(browsing: Browsing) -> None:
+    page = browsing.open("/")
+    page.locator("#tb-first").first.click()
+    page.wait_for_url("**/jobs?id=*")
+    reach(page, 3)
+    page.locator("#tb-stop").click()
+    page.locator("#tb-stop-now").click()
+    expect(state(page)).to_have_text("stopped", timeout=SOON)
+    page.get_by_role("button", name="Remove…").click()
+    page.get_by_label("Delete its files too").check()
+    page.locator("#tb-removing").get_by_role("button", name="Remove").click()
+    page.wait_for_url("**/jobs")
+    expect(page.locator("#tb-notices")).to_contain_text("Removed.")
 
 
 def test_a_page_outlives_the_process_that_served_it(browsing: Browsing, served: Studio) -> None:
@@ -190,8 +290,7 @@ def test_a_page_outlives_the_process_that_served_it(browsing: Browsing, served: 
     browsing.expected += ["ERR_CONNECTION", "ERR_INCOMPLETE", "ERR_EMPTY_RESPONSE", "Failed to fetch", "NetworkError"]
     os.kill(before, signal.SIGKILL)
     eventually(lambda: served.pid("ui") not in (0, before) and served.is_ready("ui"), "the pages are back", 60)
-    page.wait_for_function("() => !window.servedBefore")
-    expect(page.locator("#tb-jobs h1")).to_be_visible()
-    expect(page.get_by_text("Connection to the server was lost")).to_have_count(0)
-    home = browsing.open("/")
-    expect(home.locator("#tb-counts")).to_contain_text("Datasets")
+    expect(page.locator("#tb-standing-offline")).to_have_count(0, timeout=SOON)
+    page.get_by_label("Search").fill("nothing is called like this")
+    expect(page.locator("#tb-jobs .tb-empty")).to_be_visible()
+    assert page.evaluate("window.servedBefore")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from tunebus.services.platform.home import SCHEME
 from tunebus.ui.web.job.listing import order_buttons, priority_form
 from tunebus.ui.web.job.names import COMMANDS, ENDED, EVALUATION, EXPORT, FINE_TUNING, WAITING, job_name
 from tunebus.ui.web.markup import Markup, act, tag
@@ -34,6 +35,9 @@ def actions(job: Document) -> Markup:
     if job["kind"] == EVALUATION:
         comparison = f"/evaluate?{urlencode({'id': job['parent_id']})}"
         made.append(tag("a", say("jobs.do.side_by_side"), href=comparison, kind="tb-button tb-primary"))
+    if job["kind"] == EXPORT and job["state"] == "succeeded" and str(job["destination"] or "").startswith(SCHEME):
+        files = f"/download/export?{urlencode({'id': job['id']})}"
+        made.append(tag("a", say("jobs.do.download"), href=files, kind="tb-button tb-primary", download=""))
     if job["kind"] == FINE_TUNING:
         made += _derived(job)
     made += _annotate(job)
@@ -97,6 +101,9 @@ def _after_training(job: Document) -> list[object]:
     made = []
     if job.get("adapter_id"):
         made.append(act(say("jobs.do.evaluate"), "compare_with_base", same, kind="tb-primary", id="tb-compare"))
+    if job.get("adapter_id"):
+        trial = f"/adapters?{urlencode({'id': job['adapter_id'], 'tab': 'try'})}"
+        made.append(tag("a", say("jobs.do.try"), href=trial, kind="tb-button"))
     if job.get("adapter_id") or job.get("model_id"):
         made += _export(job)
     return made + _extend(job)
@@ -177,7 +184,7 @@ def _changes(job: Document, prefix: str) -> list[object]:
     )
     return [
         _labelled(f"tb-{prefix}-name", say("jobs.clone.name"), name),
-        tag("div", *rows, kind="tb-fields"),
+        tag("div", *rows, kind="tb-job-fields"),
         _labelled(f"tb-{prefix}-more", say("jobs.clone.more"), more),
         tag("p", say("jobs.clone.same"), kind="tb-small", data_keep="", data_difference="", aria_live="polite"),
     ]

@@ -150,7 +150,7 @@ def differences(changes: Mapping[str, Sequence[Any]]) -> Markup:
         tag("li", tag("code", name), " ", value(before), " → ", tag("strong", value(after)))
         for name, (before, after) in changes.items()
     ]
-    return tag("ul", *lines, kind="tb-changes")
+    return tag("ul", *lines, kind="tb-differences")
 
 
 def value(found: Any) -> Markup:

@@ -146,7 +146,7 @@ def _head(wanted: Wanted) -> Markup:
     return tag(
         "div",
         tag("h1", say("jobs.title")),
-        tag("nav", *links, kind="tb-views", aria_label=say("jobs.views")),
+        tag("nav", *links, kind="tb-pills", aria_label=say("jobs.views")),
         kind="tb-title-row",
     )
 
@@ -303,7 +303,7 @@ def _row(job: Document, now: Any) -> Markup:
         tag("td", tag("strong", job_link(job)), about, labels(job)),
         tag("td", progress.outcome(job), kind="tb-outcome"),
         tag("td", _curve(job)),
-        tag("td", time, kind="tb-numbers"),
+        tag("td", time, kind="tb-job-numbers"),
         tag("td", ago(job["created_at"], now)),
         data_key=str(job["id"]),
     )

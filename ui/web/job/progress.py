@@ -9,7 +9,8 @@ from tunebus.ui.web.job.names import ACTIVE, ENDED, EVALUATION, EXPORT, FINE_TUN
 from tunebus.ui.web.markup import BEFORE_STEPS, Markup, bytes_text, duration, join, tag, text
 from tunebus.ui.web.words import catalogue, say
 
-SHARES = frozenset({"exact_match", "rouge_l", "bleu", "eval_token_accuracy", "token_accuracy"})
+SHARES = frozenset({"exact_match", "majority_exact_match", "finished", "bleu", "rouge_1", "rouge_2", "rouge_l"})
+TIMES = frozenset({"seconds", "seconds_p95", "seconds_per_row", "eval_seconds"})
 
 
 def bar(job: Mapping[str, Any]) -> Markup:
@@ -38,7 +39,7 @@ def bar(job: Mapping[str, Any]) -> Markup:
     return join(
         [
             tag("div", fill, kind=f"tb-bar tb-bar-{job['state']}", **name, **values),
-            tag("div", " · ".join(words), kind="tb-small tb-numbers"),
+            tag("div", " · ".join(words), kind="tb-small tb-job-numbers"),
         ]
     )
 
@@ -99,7 +100,7 @@ def figure(name: str, value: float | None) -> str:
         return f"{100 * value:.1f} %"
     if name.endswith("_bytes"):
         return bytes_text(int(value))
-    if name.endswith("_seconds") or name == "seconds":
+    if name in TIMES:
         return short_time(value)
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 

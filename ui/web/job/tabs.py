@@ -17,7 +17,7 @@ from tunebus.ui.web.markup import Markup, act, empty, join, link, moment, pairs,
 from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.timeline import happened
-from tunebus.ui.web.words import say
+from tunebus.ui.web.words import catalogue, say
 
 Tab = Callable[[Studio, Document, Measured, Arguments], Awaitable[Markup]]
 
@@ -47,7 +47,7 @@ def nav(job: Document, current: str) -> Markup:
         )
         for name in TABS[job["kind"]]
     ]
-    return tag("nav", *links, kind="tb-views tb-tabs", aria_label=say("jobs.tabs"))
+    return tag("nav", *links, kind="tb-tabs", aria_label=say("jobs.tabs"))
 
 
 async def show(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
@@ -86,7 +86,7 @@ async def _samples(studio: Studio, job: Document, measured: Measured, arguments:
     parts: list[object] = [tag("p", say("jobs.samples.lead"), kind="tb-small")]
     if links:
         parts.append(
-            tag("nav", say("jobs.samples.step"), " ", *links, kind="tb-views", aria_label=say("jobs.samples.steps"))
+            tag("nav", say("jobs.samples.step"), " ", *links, kind="tb-pills", aria_label=say("jobs.samples.steps"))
         )
     for row in found["rows"]:
         now = next((one["answer"] for one in row["answers"] if one["step"] == shown), None)
@@ -100,7 +100,7 @@ async def _samples(studio: Studio, job: Document, measured: Measured, arguments:
                     "div",
                     _said("base", row["base"], row["reference"]),
                     _said("now", now, row["reference"], step=shown),
-                    kind="tb-two",
+                    kind="tb-job-two",
                 ),
                 kind="tb-panel tb-sample",
                 data_key=f"row-{row['row']}",
@@ -289,7 +289,7 @@ async def _settings(studio: Studio, job: Document, measured: Measured, arguments
     parts: list[object] = []
     if job.get("changes"):
         parts.append(section(say("jobs.settings.changed"), differences(job["changes"])))
-    parts.append(table(heads, rows, kind="tb-settings"))
+    parts.append(table(heads, rows, kind="tb-job-settings"))
     versions = (job["attempts_made"] or [{}])[-1].get("versions") or {}
     if versions:
         parts.append(section(say("jobs.settings.versions"), pairs(sorted(versions.items()))))
@@ -347,13 +347,11 @@ async def _results(studio: Studio, job: Document, measured: Measured, arguments:
     metrics: Mapping[str, Any] = job["metrics"] or {}
     if not metrics:
         return empty(say("jobs.results.none" if job["state"] in ENDED else "jobs.results.none_yet"))
-    rows = [(name.replace("_", " "), progress.figure(name, found)) for name, found in sorted(metrics.items())]
-    return join(
-        [
-            tag("p", link(say("jobs.do.side_by_side"), "/evaluate", id=str(job["parent_id"]))),
-            table([say("jobs.results.metric"), say("jobs.results.value")], rows),
-        ]
-    )
+    rows = [
+        (say(key) if (key := f"jobs.metric.{name}") in catalogue() else name, progress.figure(name, found))
+        for name, found in sorted(metrics.items())
+    ]
+    return table([say("jobs.results.metric"), say("jobs.results.value")], rows)
 
 
 async def _check(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
