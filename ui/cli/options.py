@@ -194,13 +194,14 @@ def _plain(annotation: Any) -> tuple[type, str | None]:
     return str, None
 
 
-def as_options(fields: Mapping[str, Any]) -> str:
-    """Fields of a start as the options of its command."""
+def as_options(fields: Mapping[str, Any], *, between: str = " ") -> str:
+    """Fields of a command as the options of its command line; a list is an option for each of its items."""
     said = []
     for name, value in fields.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             said.append(f"--{option}" if value else f"--no-{option}")
-        else:
-            said.append(f"--{option} {shlex.quote(json.dumps(value) if isinstance(value, dict) else str(value))}")
-    return " ".join(said)
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            said.append(f"--{option} {shlex.quote(json.dumps(one) if isinstance(one, dict) else str(one))}")
+    return between.join(said)

@@ -1,206 +1,156 @@
-"""Train: choose a dataset, a model and a prompt, adjust what matters, start. `/train?dataset=…` chooses beforehand."""
+"""Train: from a file to a queued fine-tuning. `/train?dataset=…&model=…` chooses beforehand, `/train?clone=JOB` begins
+with what another job asked for.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-import gradio as gr
-from tunebus.contracts.errors import Code, Problem, TunebusError, combine, fail
-from tunebus.contracts.recipes import LoraSettings, TrainingArguments
-from tunebus.ui.web.markup import Markup, empty, join, link, tag
-from tunebus.ui.web.page import Arguments, Page, Pressed, at_load, html, part, press, when_changed
-from tunebus.ui.web.studio import Studio
+from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.ui.web.acting import Asking, Done
+from tunebus.ui.web.markup import Markup, join, tag
+from tunebus.ui.web.page import Arguments, Page, html, part
+from tunebus.ui.web.studio import Document, Studio, problem_of
+from tunebus.ui.web.training import estimate, spelling
+from tunebus.ui.web.training.choices import choices
+from tunebus.ui.web.training.composing import checked, chosen_configs, compose
+from tunebus.ui.web.training.form import ACTION, CHECK, form
+from tunebus.ui.web.words import say
 
-STARTER_MODEL, STARTER_DATASET = "artifact:starter/model", "artifact:starter/questions.jsonl"
-_OWN_SHAPE = ""  # the prompt's choice when none is named
-
-_ARGUMENTS = TrainingArguments()
-_LORA = LoraSettings()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One number of the form. `place` is where the command takes it; an empty field leaves the default in force."""
-
-    name: str
-    label: str
-    place: Literal["command", "training_arguments", "lora"]
-    kind: type[int] | type[float]
-    default: str
-
-    def parse(self, words: str | None) -> int | float | None:
-        """The number typed, None for an empty field. Errors: `invalid`, naming the field."""
-        words = (words or "").strip()
-        if not words:
-            return None
-        try:
-            value = self.kind(words.replace("_", ""))
-        except ValueError:
-            wanted = "a whole number" if self.kind is int else "a number"
-            raise fail(Code.INVALID, f"must be {wanted}, not {words[:40]!r}", param=self.name) from None
-        if not math.isfinite(value):
-            raise fail(Code.INVALID, f"must be a finite number, not {words[:40]!r}", param=self.name)
-        return value
-
-
-MAIN = (
-    Setting("num_epochs", "Epochs", "command", float, f"{_ARGUMENTS.num_train_epochs:g}"),
-    Setting("learning_rate", "Learning rate", "command", float, f"{_ARGUMENTS.learning_rate:g}"),
-    Setting("batch_size", "Batch size", "command", int, str(_ARGUMENTS.per_device_train_batch_size)),
-    Setting("max_steps", "Maximum steps", "command", int, "no limit"),
-)
-ADVANCED = (
-    Setting("max_length", "Maximum length in tokens", "command", int, "chosen from the data"),
-    Setting("train_test_split", "Share trained on", "command", float, "0.95"),
-    Setting("dataset_fraction", "Share of the rows used", "command", float, "1"),
-    Setting("seed", "Seed", "command", int, str(_ARGUMENTS.seed)),
-    Setting("r", "LoRA rank r", "lora", int, str(_LORA.r)),
-    Setting("lora_alpha", "LoRA alpha", "lora", int, str(_LORA.lora_alpha)),
-    Setting("lora_dropout", "LoRA dropout", "lora", float, f"{_LORA.lora_dropout:g}"),
-    Setting("warmup_ratio", "Warm-up share", "training_arguments", float, f"{_ARGUMENTS.warmup_ratio:g}"),
-    Setting("weight_decay", "Weight decay", "training_arguments", float, f"{_ARGUMENTS.weight_decay:g}"),
-    Setting(
-        "gradient_accumulation_steps",
-        "Gradient accumulation",
-        "training_arguments",
-        int,
-        str(_ARGUMENTS.gradient_accumulation_steps),
-    ),
-    Setting("eval_steps", "Score held-out rows every … steps", "command", int, "chosen"),
-    Setting("save_steps", "Checkpoint every … steps", "command", int, "chosen"),
-)
-SETTINGS = MAIN + ADVANCED
-SCHEDULES = get_args(TrainingArguments.model_fields["lr_scheduler_type"].annotation)
+NAMES_TRIED = 20
+_FIXED = {"dataset": "dataset_id", "model": "base_model_id"}
 
 
 def build(studio: Studio, blocks: Any) -> None:
-    html(tag("h1", "Train"))
-    html(tag("p", "A dataset and a model are enough; an empty field takes the default shown in it.", kind="tb-lead"))
-    part("hint")
-    notice = html(elem_id="tb-notice")
-    with gr.Column(elem_classes="tb-panel"):
-        with gr.Row():
-            dataset = gr.Dropdown([], label="Dataset", elem_id="tb-dataset-choice", min_width=220)
-            model = gr.Dropdown([], label="Base model", elem_id="tb-model-choice", min_width=220)
-            prompt = gr.Dropdown([], label="Prompt", elem_id="tb-prompt-choice", min_width=220)
-        with gr.Row():
-            fields = [_field(setting) for setting in MAIN]
-        with gr.Accordion("Advanced settings", open=False, elem_id="tb-advanced"):
-            with gr.Row():
-                fields += [_field(setting) for setting in ADVANCED]
-            with gr.Row():
-                schedule = gr.Dropdown(
-                    list(SCHEDULES), value=_ARGUMENTS.lr_scheduler_type, label="Schedule", min_width=220
-                )
-                adapter = gr.Textbox(
-                    label="Adapter name", placeholder="chosen", elem_id="tb-adapter-name", min_width=220
-                )
-        start = gr.Button("Start training", variant="primary", size="lg", elem_id="tb-start")
-
-    async def fill(arguments: Arguments) -> Sequence[Any]:
-        datasets = await studio.items("ListDatasets")
-        models = await studio.items("ListModels")
-        chosen = _chosen(datasets, arguments.get("dataset"))
-        base = _chosen(models, arguments.get("model"))
-        numbers: Mapping[str, Any] = {}
-        if chosen and base and (base["location"], chosen["location"]) == (STARTER_MODEL, STARTER_DATASET):
-            numbers = studio.recommended()
-        return [
-            gr.update(choices=_choices(datasets), value=chosen and chosen["id"]),
-            gr.update(choices=_choices(models), value=base and base["id"]),
-            await prompts_of(chosen["id"] if chosen else None),
-            *(f"{numbers[setting.name]:g}" if setting.name in numbers else "" for setting in SETTINGS),
-        ]
-
-    async def prompts_of(dataset_id: str | None) -> Any:
-        found = await studio.items("ListPrompts", dataset_id=dataset_id) if dataset_id else []
-        own = ("From the columns, automatically", _OWN_SHAPE)
-        return gr.update(choices=[*_choices(found), own], value=found[0]["id"] if found else _OWN_SHAPE)
-
-    async def dataset_changed(dataset_id: str | None) -> Sequence[Any]:
-        return [await prompts_of(dataset_id)]
-
-    async def starts(
-        arguments: Arguments,
-        dataset_id: str | None,
-        model_id: str | None,
-        prompt_id: str | None,
-        schedule_name: str | None,
-        name: str,
-        *typed: str,
-    ) -> Pressed:
-        command = command_of(dataset_id, model_id, prompt_id, schedule_name, name, typed)
-        outcome = await studio.send("StartFineTuningJob", command)
-        return Pressed(goto=f"/jobs?id={outcome.id}")
-
-    at_load(blocks, fill, [dataset, model, prompt, *fields])
-    when_changed(dataset, dataset_changed, [dataset], [prompt])
-    press(start, starts, notice=notice, inputs=[dataset, model, prompt, schedule, adapter, *fields])
-
-
-def command_of(
-    dataset_id: str | None,
-    model_id: str | None,
-    prompt_id: str | None,
-    schedule: str | None,
-    adapter_name: str | None,
-    typed: Sequence[str | None],
-) -> dict[str, Any]:
-    """The data of a `StartFineTuningJob` from what was typed. Errors: `invalid`, every wrong field in `details`."""
-    problems = []
-    for param, value in (("dataset_id", dataset_id), ("base_model_id", model_id)):
-        if not value:
-            problems.append(Problem(code=Code.INVALID, message="is required", param=param))
-    command: dict[str, Any] = {"dataset_id": dataset_id, "base_model_id": model_id}
-    if prompt_id:
-        command["prompt_id"] = prompt_id
-    if adapter_name and adapter_name.strip():
-        command["adapter_name"] = adapter_name.strip()
-    for setting, words in zip(SETTINGS, typed, strict=True):
-        try:
-            number = setting.parse(words)
-        except TunebusError as error:
-            problems.append(error.problem)
-            continue
-        if number is not None:
-            place = command if setting.place == "command" else command.setdefault(setting.place, {})
-            place[setting.name] = number
-    if schedule and schedule != _ARGUMENTS.lr_scheduler_type:
-        command.setdefault("training_arguments", {})["lr_scheduler_type"] = schedule
-    if problems:
-        raise TunebusError(combine(problems))
-    return command
+    html(join([tag("h1", say("train.title")), tag("p", say("train.lead"), kind="tb-lead")]))
+    part("training")
 
 
 async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
-    """What is missing before anything can be trained."""
-    missing = []
-    for query, words, path in (("ListDatasets", "a dataset", "/datasets"), ("ListModels", "a model", None)):
-        if not (await studio.ask(query, limit=1))["items"]:
-            missing.append(link(f"Add {words}", path) if path else tag("code", "tunebus model add PATH --name NAME"))
-    return {"hint": tag("div", empty("Before you can train:"), join(missing, " · ")) if missing else Markup("")}
+    """The form as it begins, which its script then keeps, and what there is to choose from now."""
+    found = await choices(studio, arguments)
+    clone = arguments.get("clone", "")[:200]
+    fixed = [field for name, field in _FIXED.items() if arguments.get(name) and not clone]
+    made = form(found, clone=clone, fixed=fixed, upload_limit_mb=studio.settings.ui_upload_limit_mb)
+    options = tag("div", id="tb-train-choices", hidden="", data_choices=json.dumps(found.document()))
+    return {"training": join([made, options])}
 
 
-def _field(setting: Setting) -> Any:
-    return gr.Textbox(
-        label=setting.label,
-        placeholder=setting.default,
-        elem_id=f"tb-{setting.name.replace('_', '-')}",
-        min_width=150,
-        max_lines=1,
+async def check(studio: Studio, typed: Mapping[str, Any]) -> Document:
+    """What a form comes to: `errors` by field, the command in its `spellings`, what it would need, and what empty
+    fields take. Nothing is started."""
+    command = await composed(studio, typed)
+    answer: Document = {
+        "errors": [],
+        "spellings": {
+            "cli": spelling.command_line(command),
+            "python": spelling.python(command),
+            "json": spelling.message(command),
+        },
+        "estimate": "",
+        "wait_memory": None,
+        "takes": {},
+    }
+    try:
+        checked(command)
+        found = await studio.over_bus("EstimateFineTuningJob", **command)
+    except TunebusError as error:
+        problem = error.problem
+        if _only_unknown(problem):
+            answer["estimate"] = tag("p", problem.message, kind="tb-small")
+        else:
+            answer["errors"] = [one.document() for one in problem.details or [problem]]
+        return answer
+    waits = estimate.wait_memory(found)
+    answer["wait_memory"] = waits
+    answer["wait_words"] = say("train.wait", memory=waits) if waits else ""
+    answer["estimate"] = estimate.panel(found)
+    answer["takes"] = estimate.taken(found.get("resolved") or {"sources": {}})
+    return answer
+
+
+async def composed(studio: Studio, typed: Mapping[str, Any]) -> Document:
+    """The command that a form asks for. A config that is not there is named as it stands; the registry refuses it."""
+    configs: dict[str, Mapping[str, Any]] = {}
+    for reference in chosen_configs(typed):
+        try:
+            configs[reference] = (await studio.ask("GetConfig", id=reference[:200]))["config"]
+        except TunebusError as error:
+            if error.problem.code != Code.NOT_FOUND:
+                raise
+    return compose(typed, configs)
+
+
+async def start(asking: Asking) -> Done:
+    """Queue what the form asks for. Errors: all that is wrong with it."""
+    command = await composed(asking.studio, asking.data)
+    checked(command)
+    outcome = await asking.send("StartFineTuningJob", command)
+    return Done(id=outcome.id, words=say("train.queued"), goto=f"/jobs?id={outcome.id}")
+
+
+async def add_upload(asking: Asking) -> Done:
+    """Add an uploaded file as a dataset, named after the file; with a number where that name is taken."""
+    path, original = asking.data.get("path"), asking.data.get("name")
+    if not isinstance(path, str) or not isinstance(original, str):
+        raise fail(Code.INVALID, "is required", param="file", hint="upload it again")
+    location = await asking.studio.keep_upload(Path(path), original)
+    stem = Path(original).stem[:150].strip() or "dataset"
+    for number in range(1, NAMES_TRIED + 1):
+        name = stem if number == 1 else f"{stem}-{number}"
+        try:
+            outcome = await asking.send("AddDataset", {"name": name, "path": location}, name)
+        except TunebusError as error:
+            if error.problem.code != Code.DUPLICATE_NAME or number == NAMES_TRIED:
+                raise
+            continue
+        return Done(id=outcome.id, words=name)
+    raise AssertionError
+
+
+async def example(studio: Studio, arguments: Arguments) -> Markup:
+    """A row of the dataset as the model will see it, with what is learnt set apart."""
+    dataset = await studio.ask("GetDataset", id=arguments.get("dataset", "")[:200])
+    prompt, model = arguments.get("prompt", "")[:200], arguments.get("model", "")[:200]
+    seed = arguments.get("seed", "")
+    number = int(seed) if seed.isascii() and seed.isdigit() and len(seed) < 9 else 0
+    asked = {"prompt_id": prompt} if prompt else {}
+    if prompt or dataset["format"] == "prompt":
+        seen = await studio.over_bus("RenderPrompt", dataset_id=dataset["id"], seed=number, **asked)
+        shown, row = seen, seen["row_number"]
+    else:
+        seen = await studio.over_bus("PreviewDataset", id=dataset["id"], limit=20, **asked)
+        if not seen["rendered"]:
+            return Markup("")
+        row = number % len(seen["rendered"])
+        shown = seen["rendered"][row]
+    return tag(
+        "figure",
+        tag("figcaption", say("train.example.title", row=row + 1, rows=f"{dataset['rows']:,}"), kind="tb-small"),
+        tag("pre", tag("span", shown["prompt"]), tag("mark", shown["completion"])),
+        tag("figcaption", say("train.example.learnt"), kind="tb-small"),
+        kind="tb-figure-example",
     )
 
 
-def _choices(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    return [(item["name"], item["id"]) for item in items]
+def _only_unknown(problem: Problem) -> bool:
+    """Whether no estimate can be made of what may well be started."""
+    if problem.details:
+        return False
+    unknown = problem.code == Code.NOT_SUPPORTED and problem.param in ("user_script", "base_model_id")
+    return unknown or problem.code == Code.UNAVAILABLE
 
 
-def _chosen(items: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[str, Any] | None:
-    """The one that the address names, else the newest."""
-    return next((item for item in items if wanted in (item["id"], item["name"])), items[-1] if items else None)
-
-
-PAGE = Page("train", "train.title", build, read)
+PAGE = Page(
+    "train",
+    "train.title",
+    build,
+    read,
+    checks={CHECK: check},
+    fragments={"training-example": example},
+    actions={ACTION: start, "add_upload": add_upload},
+)
