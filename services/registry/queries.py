@@ -312,7 +312,9 @@ class QueryAnswers:
                 param="base_model_id",
                 hint="it was added by an older version: add it again",
             )
-        return document
+        recipe = found.recipe
+        resolved = recipe.model_dump(include={"training_arguments", "lora", "text_format", "sources", "reasons"})
+        return document | {"resolved": resolved}
 
     async def _log(self, query: ask.GetLog) -> Document:
         """From the telemetry; from the attempt's own file where that has not arrived, or cannot be read."""

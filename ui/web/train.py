@@ -4,7 +4,6 @@ with what another job asked for.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +13,10 @@ from tunebus.contracts.errors import Code, Problem, TunebusError, fail
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.markup import Markup, join, tag
 from tunebus.ui.web.page import Arguments, Page, html, part
-from tunebus.ui.web.studio import Document, Studio, problem_of
+from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.training import estimate, spelling
 from tunebus.ui.web.training.choices import choices
-from tunebus.ui.web.training.composing import checked, chosen_configs, compose
+from tunebus.ui.web.training.composing import chosen_configs, compose, refuse_wrong
 from tunebus.ui.web.training.form import ACTION, CHECK, form
 from tunebus.ui.web.words import say
 
@@ -56,7 +55,7 @@ async def check(studio: Studio, typed: Mapping[str, Any]) -> Document:
         "takes": {},
     }
     try:
-        checked(command)
+        refuse_wrong(command)
         found = await studio.over_bus("EstimateFineTuningJob", **command)
     except TunebusError as error:
         problem = error.problem
@@ -88,7 +87,7 @@ async def composed(studio: Studio, typed: Mapping[str, Any]) -> Document:
 async def start(asking: Asking) -> Done:
     """Queue what the form asks for. Errors: all that is wrong with it."""
     command = await composed(asking.studio, asking.data)
-    checked(command)
+    refuse_wrong(command)
     outcome = await asking.send("StartFineTuningJob", command)
     return Done(id=outcome.id, words=say("train.queued"), goto=f"/jobs?id={outcome.id}")
 
@@ -115,7 +114,7 @@ async def add_upload(asking: Asking) -> Done:
 async def example(studio: Studio, arguments: Arguments) -> Markup:
     """A row of the dataset as the model will see it, with what is learnt set apart."""
     dataset = await studio.ask("GetDataset", id=arguments.get("dataset", "")[:200])
-    prompt, model = arguments.get("prompt", "")[:200], arguments.get("model", "")[:200]
+    prompt = arguments.get("prompt", "")[:200]
     seed = arguments.get("seed", "")
     number = int(seed) if seed.isascii() and seed.isdigit() and len(seed) < 9 else 0
     asked = {"prompt_id": prompt} if prompt else {}

@@ -103,11 +103,7 @@ async def choices(studio: Studio, arguments: Arguments) -> Choices:
         ],
         prompts=[Choice(one["id"], one["name"], of=one["dataset_id"]) for one in reversed(prompts)],
         configs={
-            kind: [
-                Choice(one["id"], one["description"] or one["id"])
-                for one in configs
-                if one["type"] == kind
-            ]
+            kind: [Choice(one["id"], one["description"] or one["id"]) for one in configs if one["type"] == kind]
             for kind in ("training_arguments", "lora")
         },
         jobs=[Choice(one["id"], f"{one['adapter_name']} ({one['state']})") for one in queue["items"]],

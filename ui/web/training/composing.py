@@ -18,6 +18,8 @@ CONFIGS = "configs"
 WAIT = "wait_memory"
 """The form's own field: GiB to wait for, where no worker that is there has what the estimate says."""
 
+EVERY_LAYER = "all-linear"
+
 Document = dict[str, Any]
 
 
@@ -37,6 +39,9 @@ def compose(form: Mapping[str, Any], configs: Mapping[str, Mapping[str, Any]]) -
             command[kind] = {**configs.get(str(reference), {}), **inline}
         elif reference or inline:
             command[kind] = reference or inline
+    adapter = command.get("lora")
+    if isinstance(adapter, Mapping) and adapter.get("target_modules") == [EVERY_LAYER]:
+        command["lora"] = {**adapter, "target_modules": EVERY_LAYER}
     if command.get("method") == "full":
         command.pop("lora", None)
     return {name: value for name, value in command.items() if not _is_default(name, value)}
@@ -48,8 +53,8 @@ def chosen_configs(form: Mapping[str, Any]) -> list[str]:
     return [str(one) for one in chosen.values() if one] if isinstance(chosen, Mapping) else []
 
 
-def checked(command: Mapping[str, Any]) -> StartFineTuningJob:
-    """The command as the contract reads it. Errors: `invalid`, `unknown_field`, all wrong fields at once."""
+def refuse_wrong(command: Mapping[str, Any]) -> None:
+    """Whether the contract takes a command. Errors: `invalid`, `unknown_field`, all wrong fields at once."""
     problems: list[Problem] = []
     for kind, model in INLINE.items():
         if isinstance(command.get(kind), Mapping):
@@ -58,13 +63,11 @@ def checked(command: Mapping[str, Any]) -> StartFineTuningJob:
             except ValidationError as error:
                 problems.append(from_validation(error, model.model_fields, kind))
     try:
-        made = validate(StartFineTuningJob, dict(command))
-        assert isinstance(made, StartFineTuningJob)
+        validate(StartFineTuningJob, dict(command))
     except TunebusError as error:
         problems.insert(0, error.problem)
     if problems:
         raise TunebusError(combine(detail for problem in problems for detail in problem.details or [problem]))
-    return made
 
 
 def as_typed(job: Mapping[str, Any]) -> Document:

@@ -27,18 +27,42 @@ def panel(found: Document) -> Markup:
         (say("train.estimate.steps"), f"{found['steps']:,}"),
         (say("train.estimate.trainable"), _short(found["trainable_parameters"])),
     ]
-    tiles = [tag("div", tag("span", words, kind="tb-small"), tag("span", value, kind="tb-figure")) for words, value in figures]
-    rows, disk, lengths = found["rows"], found["disk"], found["lengths"]
-    counted = say("train.estimate.counted", count=lengths["counted"]) if lengths["counted"] else say("train.estimate.uncounted")
-    more = [
-        (say("train.estimate.rows"), say("train.estimate.rows_are", train=f"{rows['train']:,}", held=f"{rows['held_out']:,}")),
-        (say("train.estimate.tokens"), say("train.estimate.tokens_are", tokens=f"{found['tokens']:,}", mean=f"{lengths['mean']:g}", longest=lengths["longest"], counted=counted)),
-        (say("train.estimate.disk"), say("train.estimate.disk_is", total=bytes_text(disk["total"]), count=disk["checkpoints"], each=bytes_text(disk["checkpoint"]))),
-        (say("train.estimate.basis"), found["time"]["basis"]),
-    ]  # fmt: skip
-    facts = tag("dl", *(join([tag("dt", words), tag("dd", value)]) for words, value in more), kind="tb-pairs tb-small")
+    tiles = [
+        tag("div", tag("span", words, kind="tb-small"), tag("span", value, kind="tb-figure"))
+        for words, value in figures
+    ]
+    facts = tag(
+        "dl",
+        *(join([tag("dt", words), tag("dd", value)]) for words, value in _details(found)),
+        kind="tb-pairs tb-small",
+    )
     terms = tag("details", tag("summary", say("train.estimate.terms")), _terms(memory), facts, id="tb-terms")
     return join([tag("div", *tiles, kind="tb-estimate"), fit(found), terms])
+
+
+def _details(found: Document) -> list[tuple[str, str]]:
+    rows, disk, lengths = found["rows"], found["disk"], found["lengths"]
+    counted = say("train.estimate.uncounted")
+    if lengths["counted"]:
+        counted = say("train.estimate.counted", count=lengths["counted"])
+    values = {
+        "rows": {"train": f"{rows['train']:,}", "held": f"{rows['held_out']:,}"},
+        "tokens": {
+            "tokens": f"{found['tokens']:,}",
+            "mean": f"{lengths['mean']:g}",
+            "longest": lengths["longest"],
+            "counted": counted,
+        },
+        "disk": {
+            "total": bytes_text(disk["total"]),
+            "count": disk["checkpoints"],
+            "each": bytes_text(disk["checkpoint"]),
+        },
+        "basis": {"basis": found["time"]["basis"]},
+    }
+    return [
+        (say(f"train.estimate.{name}"), say(f"train.estimate.{name}_are", **given)) for name, given in values.items()
+    ]
 
 
 def fit(found: Document) -> Markup:
@@ -55,7 +79,13 @@ def fit(found: Document) -> Markup:
     ways += [_way(way["words"], flat(way["change"]), _says(way)) for way in found["smaller"]]
     words = say("train.estimate.no_gpu" if gpu_missing else "train.estimate.too_large", **where)
     return banner(
-        join([tag("strong", words), tag("p", say("train.estimate.shrink")) if ways else "", tag("div", *ways, kind="tb-ways")])
+        join(
+            [
+                tag("strong", words),
+                tag("p", say("train.estimate.shrink")) if ways else "",
+                tag("div", *ways, kind="tb-ways"),
+            ]
+        )
     )
 
 
@@ -63,7 +93,7 @@ def wait_memory(found: Document) -> int | None:
     """GiB to ask for, so that the job waits for a worker that has them; None where one is there, or GPUs decide."""
     if found["fits"] is not False or found["device"] == "gpu":
         return None
-    return math.ceil(found["memory"]["total"] * ROOM / GIB)
+    return math.ceil(int(found["memory"]["total"]) * ROOM / GIB)
 
 
 def taken(resolved: Document) -> dict[str, str]:
@@ -82,7 +112,7 @@ def taken(resolved: Document) -> dict[str, str]:
 
 def flat(change: Document) -> dict[str, str]:
     """A change of the command as the form's fields."""
-    found = {}
+    found: dict[str, str] = {}
     for name, value in change.items():
         if isinstance(value, Mapping):
             found |= {f"{name}.{inner}": str(setting) for inner, setting in value.items()}
@@ -114,15 +144,27 @@ def _terms(memory: Document) -> Markup:
     for term in TERMS:
         if not memory[term]:
             continue
-        bar = tag("div", tag("div", kind="tb-bar-fill", style=f"width:{100 * memory[term] / total:.1f}%"), kind="tb-bar")
+        bar = tag(
+            "div", tag("div", kind="tb-bar-fill", style=f"width:{100 * memory[term] / total:.1f}%"), kind="tb-bar"
+        )
         rows.append(
-            tag("div", tag("span", say(f"train.term.{term}")), bar, tag("span", bytes_text(memory[term])), kind="tb-term")
+            tag(
+                "div",
+                tag("span", say(f"train.term.{term}")),
+                bar,
+                tag("span", bytes_text(memory[term])),
+                kind="tb-term",
+            )
         )
     return tag("div", *rows, kind="tb-terms")
 
 
 def _time(time: Document) -> str:
-    return say("train.estimate.about", time=duration(time["seconds"])) if time["seconds"] else say("train.estimate.unknown")
+    return (
+        say("train.estimate.about", time=duration(time["seconds"]))
+        if time["seconds"]
+        else say("train.estimate.unknown")
+    )
 
 
 def _short(count: int) -> str:

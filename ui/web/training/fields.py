@@ -128,11 +128,11 @@ def _kind(name: str, schema: Mapping[str, Any]) -> tuple[Kind, tuple[str, ...]]:
 
 def _range(schema: Mapping[str, Any]) -> str:
     """What numbers are taken, in words. A limit that only a number's size sets is not worth words."""
-    above = schema.get("exclusiveMinimum", schema.get("gt"))
-    least = schema.get("minimum", schema.get("ge"))
+    above: float | None = schema.get("exclusiveMinimum", schema.get("gt"))
+    least: float | None = schema.get("minimum", schema.get("ge"))
     most = schema.get("maximum", schema.get("le"))
     below = schema.get("exclusiveMaximum", schema.get("lt"))
-    if schema.get("type") == "integer" and above is not None:
+    if schema.get("type") == "integer" and isinstance(above, int):
         above, least = None, above + 1
     if below is not None and below >= 2**31:
         below = None

@@ -61,7 +61,7 @@ def _data(choices: Choices, upload_limit_mb: int) -> Markup:
     upload = tag(
         "label",
         say("train.upload"),
-        _void(
+        tag(
             "input",
             type="file",
             id="tb-train-file",
@@ -127,7 +127,7 @@ def _card(name: str, chosen: bool, *, built: bool = True) -> Markup:
     options = {"checked": ""} if chosen else {} if built else {"disabled": ""}
     return tag(
         "label",
-        _void("input", type="radio", name="method", value=name, **options),
+        tag("input", type="radio", name="method", value=name, **options),
         tag(
             "span",
             tag("strong", say(f"train.method.{name}")),
@@ -174,7 +174,7 @@ def _preset(name: str) -> Mapping[str, Any]:
 def _review(choices: Choices) -> Markup:
     wait = tag(
         "label",
-        _void("input", type="checkbox", id="tb-wait", checked="", data_draft_key="wait"),
+        tag("input", type="checkbox", id="tb-wait", checked="", data_draft_key="wait"),
         tag("span", "", id="tb-wait-words"),
         kind="tb-check",
         id="tb-wait-label",
@@ -198,7 +198,7 @@ def _review(choices: Choices) -> Markup:
     name = tag(
         "div",
         tag("label", say("train.name"), **{"for": "tb-f-adapter_name"}),
-        _void(
+        tag(
             "input",
             type="text",
             name="adapter_name",
@@ -217,7 +217,7 @@ def _review(choices: Choices) -> Markup:
             name,
             tag("div", "", id="tb-estimate", aria_live="polite"),
             wait,
-            _void("input", type="hidden", name=WAIT, data_as="integer"),
+            tag("input", type="hidden", name=WAIT, data_as="integer"),
             tag("div", "", id="tb-problems", role="alert"),
             start,
             tag("p", say("train.draft"), " ", over, kind="tb-small", data_draft_note="", hidden=""),
@@ -263,24 +263,22 @@ def _field(one: Field, choices: Choices) -> Markup:
         control = _options(choices.jobs, value or (), {**given, "multiple": "", "size": "3"})
     elif one.kind == "flag":
         words = {"true": say("train.yes"), "false": say("train.no")}
-        found = [Choice(key, words[key]) for key in words if words[key] != one.default]
+        found = [Choice(key, words[key]) for key in words]
         shown = "" if value is None else "true" if value in (True, "true") else "false"
         control = _options(found, shown, {**given, "data_as": "flag"}, say("train.default.is", default=one.default))
     elif one.kind == "choice":
-        found = [Choice(key, key) for key in one.choices if key != one.default]
+        found = [Choice(key, key) for key in one.choices]
         control = _options(found, value or "", given, say("train.default.is", default=one.default))
     elif name in ("notes", "user_config"):
         control = tag("textarea", _written(value), rows="3", **given, **_as(one))
     else:
         numeric = {"inputmode": "decimal" if one.kind == "number" else "numeric"} if one.kind != "text" else {}
         options = {**given, **_as(one), **(numeric if one.kind in ("integer", "number") else {})}
-        control = _void(
+        control = tag(
             "input", type="text", value=_written(value), placeholder=one.default, autocomplete="off", **options
         )
     said = [say(f"{one.key}.help"), *([one.range] if one.range else [])]
-    return tag(
-        "div", label, control, tag("div", " ".join(said), kind="tb-small", id=f"tb-h-{name}"), kind="tb-field"
-    )
+    return tag("div", label, control, tag("div", " ".join(said), kind="tb-small", id=f"tb-h-{name}"), kind="tb-field")
 
 
 def _as(one: Field) -> dict[str, str]:
@@ -317,8 +315,3 @@ def _options(choices: Sequence[Choice], value: Any, given: Mapping[str, str], em
         marks = {"selected": ""} if one.value in chosen else {}
         options.append(tag("option", one.words, value=one.value, data_of=one.of, **marks))
     return tag("select", *options, **given)
-
-
-def _void(name: str, *, kind: str = "", **attributes: str) -> Markup:
-    """An element that has no end tag."""
-    return Markup(str(tag(name, kind=kind, **attributes)).removesuffix(f"</{name}>"))
