@@ -1,5 +1,5 @@
-"""The training form: from a file to a queued job in few clicks, errors at once, ways to need less, drafts that stay, and
-everything by the keyboard alone."""
+"""The training form: from a file to a queued job in few clicks, errors at once, ways to need less, drafts that stay;
+and a job created, watched and stopped by the keyboard alone."""
 
 from __future__ import annotations
 
