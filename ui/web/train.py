@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.markup import Markup, join, tag
 from tunebus.ui.web.page import Arguments, Page, html, part
@@ -20,7 +19,6 @@ from tunebus.ui.web.training.composing import chosen_configs, compose, refuse_wr
 from tunebus.ui.web.training.form import ACTION, CHECK, form
 from tunebus.ui.web.words import say
 
-NAMES_TRIED = 20
 _FIXED = {"dataset": "dataset_id", "model": "base_model_id"}
 
 
@@ -92,25 +90,6 @@ async def start(asking: Asking) -> Done:
     return Done(id=outcome.id, words=say("train.queued"), goto=f"/jobs?id={outcome.id}")
 
 
-async def add_upload(asking: Asking) -> Done:
-    """Add an uploaded file as a dataset, named after the file; with a number where that name is taken."""
-    path, original = asking.data.get("path"), asking.data.get("name")
-    if not isinstance(path, str) or not isinstance(original, str):
-        raise fail(Code.INVALID, "is required", param="file", hint="upload it again")
-    location = await asking.studio.keep_upload(Path(path), original)
-    stem = Path(original).stem[:150].strip() or "dataset"
-    for number in range(1, NAMES_TRIED + 1):
-        name = stem if number == 1 else f"{stem}-{number}"
-        try:
-            outcome = await asking.send("AddDataset", {"name": name, "path": location}, name)
-        except TunebusError as error:
-            if error.problem.code != Code.DUPLICATE_NAME or number == NAMES_TRIED:
-                raise
-            continue
-        return Done(id=outcome.id, words=name)
-    raise AssertionError
-
-
 async def example(studio: Studio, arguments: Arguments) -> Markup:
     """A row of the dataset as the model will see it, with what is learnt set apart."""
     dataset = await studio.ask("GetDataset", id=arguments.get("dataset", "")[:200])
@@ -151,5 +130,5 @@ PAGE = Page(
     read,
     checks={CHECK: check},
     fragments={"training-example": example},
-    actions={ACTION: start, "add_upload": add_upload},
+    actions={ACTION: start},
 )

@@ -5,6 +5,7 @@ import { asked, clearErrors, fields, showErrors } from "./acting.js";
 import { escape, morph, problem, say } from "./live.js";
 
 const TYPING = 250;
+const NAMES_TRIED = 20;
 const touched = new Set();
 let spellings = {};
 let spelling = "cli";
@@ -194,6 +195,18 @@ function follow(form) {
   }
 }
 
+/** Adds an uploaded file as a dataset, named after the file; with a number where that name is taken. */
+async function add(path, file) {
+  const kept = await asked("keep_dataset_upload", { path, name: file });
+  if (kept.error) return kept;
+  const stem = file.replace(/\.[^.]*$/, "").slice(0, 150).trim() || "dataset";
+  for (let number = 1; ; number += 1) {
+    const name = number === 1 ? stem : `${stem}-${number}`;
+    const added = await asked("AddDataset", { name, upload: kept.id });
+    if (added.error?.code !== "duplicate_name" || number === NAMES_TRIED) return { ...added, name };
+  }
+}
+
 async function upload(form, input) {
   const file = input.files[0];
   if (!file) return;
@@ -214,12 +227,12 @@ async function upload(form, input) {
     const found = await answer.json();
     if (!answer.ok) { refuse(found.error ?? { message: say("failed") }); return; }
     state.textContent = say("train.reading", { name: file.name });
-    const added = await asked("add_upload", { path: found[0], name: file.name });
+    const added = await add(found[0], file.name);
     if (added.error) { refuse(added.error); return; }
     const datasets = byName(form, "dataset_id");
-    if (![...datasets.options].some((one) => one.value === added.id)) datasets.add(new Option(added.words, added.id), 0);
+    if (![...datasets.options].some((one) => one.value === added.id)) datasets.add(new Option(added.name, added.id), 0);
     datasets.value = added.id;
-    state.textContent = say("train.uploaded", { name: added.words });
+    state.textContent = say("train.uploaded", { name: added.name });
     datasets.dispatchEvent(new Event("change", { bubbles: true }));
   } catch {
     refuse({ message: say("train.not_uploaded") });
