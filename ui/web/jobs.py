@@ -64,4 +64,4 @@ async def _measured(studio: Studio, job: Document) -> Measured:
     return Measured(curves)
 
 
-PAGE = Page("jobs", "jobs.title", build, read, EVERYTHING, actions=requests.ACTIONS)
+PAGE = Page("jobs", "jobs.title", build, read, EVERYTHING, {"rerun": head.rerun}, actions=requests.ACTIONS)

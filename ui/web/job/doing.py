@@ -84,7 +84,41 @@ def _lost(job: Document) -> str:
 def _queue(job: Document) -> list[object]:
     if job["state"] not in WAITING:
         return []
-    return [order_buttons(job), priority_form(job)]
+    made: list[object] = [order_buttons(job, hold=False), priority_form(job, named=True)]
+    if job["state"] != "held":
+        reason = tag("input", name="reason", id="tb-hold-reason", maxlength="500", autocomplete="off")
+        made += _dialog(
+            "tb-holding",
+            say("jobs.do.hold_for"),
+            say("jobs.hold.title", job=job_name(job)),
+            "HoldJob",
+            {"job_id": job["id"]},
+            [_labelled("tb-hold-reason", say("jobs.hold.reason"), reason)],
+            say("jobs.do.hold"),
+            done=say("jobs.done.held"),
+        )
+    others = tag(
+        "input",
+        name="depends_on",
+        id="tb-depends-on",
+        data_as="lines",
+        data_keep_empty="",
+        value=", ".join(str(other["name"]) for other in job.get("dependencies") or ()),
+    )
+    made += _dialog(
+        "tb-depending",
+        say("jobs.do.depend"),
+        say("jobs.depend.title", job=job_name(job)),
+        "SetJobDependencies",
+        {"job_id": job["id"]},
+        [
+            tag("p", say("jobs.depend.lead"), kind="tb-small"),
+            _labelled("tb-depends-on", say("jobs.depend.others"), others),
+        ],
+        say("jobs.depend.do"),
+        done=say("jobs.done.noted"),
+    )
+    return made
 
 
 def _after_training(job: Document) -> list[object]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from tunebus.ui.web.job import progress
 from tunebus.ui.web.job.listing import labels
 from tunebus.ui.web.job.names import (
+    ENDED,
     EXPORT,
     FINE_TUNING,
     WAITING,
@@ -20,7 +22,8 @@ from tunebus.ui.web.job.names import (
     subject,
 )
 from tunebus.ui.web.markup import Markup, act, banner, join, link, tag, text
-from tunebus.ui.web.studio import Document
+from tunebus.ui.web.page import Arguments
+from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import phrase, say
 
 _SHORTCUTS = {"batch_size": "per_device_train_batch_size", "num_epochs": "num_train_epochs"}
@@ -38,6 +41,10 @@ def head(job: Document, origin: str | None = None) -> Markup:
     difference = (job.get("origin") or {}).get("difference")
     if difference:
         parts.append(differences(difference))
+    if (job.get("origin") or {}).get("kind") == "rerun" and job["state"] in ENDED:
+        parts.append(
+            tag("div", data_load=f"/fragment/rerun?{urlencode({'id': job['id']})}", id="tb-rerun", data_keep="")
+        )
     if job["notes"]:
         parts.append(tag("p", job["notes"], kind="tb-notes"))
     if job["state"] in WAITING:
@@ -51,6 +58,22 @@ def head(job: Document, origin: str | None = None) -> Markup:
     parts += [banner(words) for words in job["warnings"]]
     parts.append(progress.bar(job))
     return tag("div", *parts, kind="tb-job-head")
+
+
+async def rerun(studio: Studio, arguments: Arguments) -> Markup:
+    """Whether a training that repeats another came to the same."""
+    job = await studio.ask("GetFineTuningJob", id=arguments.get("id", "")[:200] or " ")
+    origin = job.get("origin") or {}
+    if origin.get("kind") != "rerun":
+        return Markup("")
+    found = await studio.ask("CompareRuns", job_id=origin["job_id"], other_id=job["id"])
+    words = say(
+        f"jobs.rerun.{found['verdict']}",
+        step=found["step"],
+        name=found["name"],
+        difference=f"{found['max_difference'] or 0:.2g}",
+    )
+    return banner(words, "success" if found["verdict"] == "equal" else "info")
 
 
 def _about(job: Document, made_from: str | None) -> Markup:

@@ -388,12 +388,13 @@ def _queue_row(job: Document) -> Markup:
     )
 
 
-def priority_form(job: Document) -> Markup:
-    """A field for the priority of a job that waits."""
+def priority_form(job: Document, *, named: bool = False) -> Markup:
+    """A field for the priority of a job that waits, with its name where no column's head says it."""
     return tag(
         "form",
         tag(
             "div",
+            tag("span", say("jobs.column.priority"), aria_hidden="true") if named else Markup(""),
             tag(
                 "input",
                 type="number",
@@ -415,8 +416,8 @@ def priority_form(job: Document) -> Markup:
     )
 
 
-def order_buttons(job: Document) -> Markup:
-    """Up, down and to the top among those of its kind and priority; hold or release."""
+def order_buttons(job: Document, *, hold: bool = True) -> Markup:
+    """Up, down and to the top among those of its kind and priority; release, or `hold`."""
     same = {"job_id": job["id"]}
     made: list[object] = []
     if job["state"] != "held":
@@ -432,7 +433,8 @@ def order_buttons(job: Document) -> Markup:
                     **moved,
                 )
             )
-        made.append(act(say("jobs.do.hold"), "HoldJob", same, done=say("jobs.done.held")))
+        if hold:
+            made.append(act(say("jobs.do.hold"), "HoldJob", same, done=say("jobs.done.held")))
     else:
         made.append(act(say("jobs.do.release"), "ReleaseJob", same, done=say("jobs.done.released")))
     return tag("div", *made, kind="tb-actions tb-order")
