@@ -457,6 +457,34 @@ class AsyncMethods(Protocol):
         """
         return await self.send("RerunFineTuningJob", {"id": id, "adapter_name": adapter_name})
 
+    async def import_run(
+        self,
+        *,
+        name: str,
+        path: str | None = None,
+        uploads: list[str] | None = None,
+        base_model_id: str | None = None,
+        dataset_id: str | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
+    ) -> Outcome:
+        """Take in a training that ran elsewhere: its TensorBoard event files, from the folder `path` or from the
+        file bucket. It is shown as a job that has ended, with its curves; nobody can start it. Files that were
+        imported before are that job, whatever name is given.
+        """
+        return await self.send(
+            "ImportRun",
+            {
+                "name": name,
+                "path": path,
+                "uploads": uploads,
+                "base_model_id": base_model_id,
+                "dataset_id": dataset_id,
+                "labels": labels,
+                "notes": notes,
+            },
+        )
+
     async def start_evaluation_job(
         self,
         *,
@@ -2067,6 +2095,34 @@ class Methods(Protocol):
         `adapter_name`.
         """
         return self.send("RerunFineTuningJob", {"id": id, "adapter_name": adapter_name})
+
+    def import_run(
+        self,
+        *,
+        name: str,
+        path: str | None = None,
+        uploads: list[str] | None = None,
+        base_model_id: str | None = None,
+        dataset_id: str | None = None,
+        labels: list[str] | None = None,
+        notes: str | None = None,
+    ) -> Outcome:
+        """Take in a training that ran elsewhere: its TensorBoard event files, from the folder `path` or from the
+        file bucket. It is shown as a job that has ended, with its curves; nobody can start it. Files that were
+        imported before are that job, whatever name is given.
+        """
+        return self.send(
+            "ImportRun",
+            {
+                "name": name,
+                "path": path,
+                "uploads": uploads,
+                "base_model_id": base_model_id,
+                "dataset_id": dataset_id,
+                "labels": labels,
+                "notes": notes,
+            },
+        )
 
     def start_evaluation_job(
         self,

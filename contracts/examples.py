@@ -102,6 +102,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "BranchFineTuningJob": {"id": _JOB, "step": 50, "changes": {"learning_rate": 0.0001}},
     "ExtendFineTuningJob": {"id": _JOB, "num_epochs": 1},
     "RerunFineTuningJob": {"id": _JOB},
+    "ImportRun": {"name": "older-run", "path": "/runs/older", "notes": "trained on the cluster in 2025"},
     "StartEvaluationJob": {
         "combinations": [
             {"base_model_id": "small", "dataset_id": "faq", "prompt_id": "faq prompt"},
@@ -223,6 +224,26 @@ EVENTS: dict[str, dict[str, Any]] = {
         "asked": COMMANDS["StartFineTuningJob"],
         "recipe": _FINE_TUNING_RECIPE,
         "out_dir": f"artifact:jobs/{_JOB}",
+    },
+    "ImportedJobAdded": {
+        "adapter_name": "older-run",
+        "asked": COMMANDS["ImportRun"],
+        "recipe": {},
+        "out_dir": f"artifact:jobs/{_JOB}",
+        "notes": "trained on the cluster in 2025",
+        "attempt": 1,
+        "step": 190,
+        "metrics": {"loss": 0.9, "eval_loss": 0.6},
+        "imported": {
+            "source": "/runs/older",
+            "sha256": _HASH,
+            "files": 1,
+            "bytes": 21000,
+            "points": 209,
+            "curves": ["eval_loss", "loss"],
+            "started_at": "2025-11-03T08:00:00.000000Z",
+            "finished_at": "2025-11-03T08:12:30.000000Z",
+        },
     },
     "EvaluationJobAdded": {
         "parent_id": "0197a3f2-7c00-7000-8000-00000000f003",

@@ -28,8 +28,42 @@ def _added(event: RecordedEvent) -> list[Change]:
         "estimate": data.get("estimate"),
         "origin": data.get("origin"),
         "changes": None,
+        "imported": None,
+        "imported_sha256": None,
     }
     return [Insert(fine_tuning_jobs, row), *jobs.new_dependencies(event)]
+
+
+def _imported(event: RecordedEvent) -> list[Change]:
+    """A run from elsewhere has ended before it is here."""
+    data = event.data
+    run: Mapping[str, Any] = data["imported"]
+    row = jobs.new_row(event) | {
+        "adapter_name": data["adapter_name"],
+        "model_id": None,
+        "register_adapter": False,
+        "method": "imported",
+        "num_workers": 1,
+        **_of_recipe({}),
+        "framework_type": "tensorboard",
+        "user_script": None,
+        "user_config": None,
+        "estimate": None,
+        "origin": None,
+        "changes": None,
+        "imported": run,
+        "imported_sha256": run["sha256"],
+        "state": "succeeded",
+        "cause": "imported",
+        "attempt": data["attempt"],
+        "attempts": data["attempt"],
+        "step": data["step"],
+        "total_steps": data["step"],
+        "metrics": data["metrics"],
+        "started_at": run["started_at"],
+        "finished_at": run["finished_at"],
+    }
+    return [Insert(fine_tuning_jobs, row)]
 
 
 def _changed(event: RecordedEvent) -> list[Change]:
@@ -56,4 +90,9 @@ def _of_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-HANDLERS = {**jobs.HANDLERS, "FineTuningJobAdded": _added, "FineTuningJobChanged": _changed}
+HANDLERS = {
+    **jobs.HANDLERS,
+    "FineTuningJobAdded": _added,
+    "FineTuningJobChanged": _changed,
+    "ImportedJobAdded": _imported,
+}

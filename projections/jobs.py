@@ -50,7 +50,7 @@ def new_row(event: RecordedEvent) -> dict[str, Any]:
         "checkpoint_step": None,
         "checkpoint_uri": None,
         "checkpoint_sha256": None,
-        "base_model_id": data["base_model_id"],
+        "base_model_id": data.get("base_model_id"),
         "dataset_id": data.get("dataset_id"),
         "prompt_id": data.get("prompt_id"),
         "adapter_id": data.get("adapter_id"),

@@ -155,11 +155,12 @@ def _list_configs(connection: Connection, query: ask.ListConfigs) -> Document:
 
 
 def _get_dataset_split_by_adapter(connection: Connection, query: ask.GetDatasetSplitByAdapter) -> Document:
-    """As the adapter's job recorded it; what a fine-tuning takes by default where there is no such job."""
+    """As the adapter's job recorded it; what a fine-tuning takes by default where no job of the studio's made it."""
     adapter = find(connection, ADAPTER, query.adapter_id, param="adapter_id")
     table = fine_tuning_jobs
     columns = (table.c.dataset_id, table.c.recipe)
-    job = connection.execute(select(*columns).where(table.c.id == adapter["fine_tuning_job_id"])).mappings().first()
+    made_by = (table.c.id == adapter["fine_tuning_job_id"], table.c.imported_sha256.is_(None))
+    job = connection.execute(select(*columns).where(*made_by)).mappings().first()
     trained: Mapping[str, Any] = (job["recipe"].get("dataset") or {}) if job else {}
     split = {name: trained.get(name, DatasetSource.model_fields[name].default) for name in _SPLIT}
     document = {

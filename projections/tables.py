@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 from tunebus.contracts.subjects import EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB
 
-VERSION = 2
+VERSION = 3
 """The version of these tables and of the functions that fill them: a change of either raises it, and start rebuilds."""
 
 metadata = MetaData()
@@ -99,7 +99,7 @@ def _job(table: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
         Column("checkpoint_step", BigInteger),
         Column("checkpoint_uri", Text),
         Column("checkpoint_sha256", Text),
-        Column("base_model_id", Text, nullable=False),
+        Column("base_model_id", Text),
         Column("dataset_id", Text),
         Column("prompt_id", Text),
         Column("adapter_id", Text),
@@ -247,9 +247,12 @@ fine_tuning_jobs = Table(
     Column("estimate", DOCUMENT),
     Column("origin", DOCUMENT),
     Column("changes", DOCUMENT),
+    Column("imported", DOCUMENT),
+    Column("imported_sha256", Text),
     Index("ix_fine_tuning_jobs_position", "position"),
     Index("ix_fine_tuning_jobs_state", "state"),
     Index("ix_fine_tuning_jobs_adapter_name", "adapter_name"),
+    Index("ix_fine_tuning_jobs_imported_sha256", "imported_sha256"),
 )
 
 evaluation_jobs = Table(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 from tunebus.contracts import subjects
 from tunebus.contracts.commands.command import AdapterName, Command, ConfigReference, Location, Reference
+from tunebus.contracts.commands.dataset import UploadName
 from tunebus.contracts.commands.job import Dependencies, Hold, Labels, Notes, Priority
 from tunebus.contracts.recipes import Count, Finite, Positive, Share
 
@@ -160,3 +161,22 @@ class RerunFineTuningJob(Command):
 
     id: Reference
     adapter_name: AdapterName | None = None
+
+
+class ImportRun(Command):
+    """Take in a training that ran elsewhere: its TensorBoard event files, from the folder `path` or from the file
+    bucket. It is shown as a job that has ended, with its curves; nobody can start it. Files that were imported before
+    are that job, whatever name is given.
+    """
+
+    contexts = (subjects.FINE_TUNING_JOB,)
+
+    name: AdapterName
+    path: Location | None = None
+    uploads: Annotated[list[UploadName], Field(max_length=64)] | None = Field(
+        default=None, description="objects of the file bucket, in place of a path"
+    )
+    base_model_id: Reference | None = Field(default=None, description="the model that it trained, where it is here")
+    dataset_id: Reference | None = Field(default=None, description="the dataset that it trained on, where it is here")
+    labels: Labels = Field(default_factory=list)
+    notes: Notes = ""

@@ -20,7 +20,13 @@ from tunebus.contracts.events.dataset import (
 from tunebus.contracts.events.evaluation_job import EvaluationJobAdded
 from tunebus.contracts.events.event import Event
 from tunebus.contracts.events.export_job import ExportJobAdded
-from tunebus.contracts.events.fine_tuning_job import FineTuningJobAdded, FineTuningJobChanged, Origin
+from tunebus.contracts.events.fine_tuning_job import (
+    FineTuningJobAdded,
+    FineTuningJobChanged,
+    ImportedJobAdded,
+    ImportedRun,
+    Origin,
+)
 from tunebus.contracts.events.job import (
     AttemptFailed,
     AttemptLost,
@@ -73,6 +79,8 @@ __all__ = [
     "ExportJobAdded",
     "FineTuningJobAdded",
     "FineTuningJobChanged",
+    "ImportedJobAdded",
+    "ImportedRun",
     "JobDependenciesSet",
     "JobFailed",
     "JobFilesDeleted",
@@ -121,6 +129,7 @@ EVENTS: dict[str, type[Event]] = {
         ConfigRemoved,
         FineTuningJobAdded,
         FineTuningJobChanged,
+        ImportedJobAdded,
         EvaluationJobAdded,
         ExportJobAdded,
         JobQueued,

@@ -34,6 +34,37 @@ class FineTuningJobAdded(JobAdded):
     estimate: dict[str, Any] | None = Field(default=None, description="what it was thought to need")
 
 
+class ImportedRun(BaseModel):
+    """Where a run from elsewhere came from: its event files and what they held. Times are those of its points."""
+
+    source: str
+    sha256: str
+    files: int
+    bytes: int
+    points: int
+    curves: list[str]
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class ImportedJobAdded(JobAdded):
+    """A training that ran elsewhere: it has ended, and only its curves are here, as the telemetry of `attempt`.
+
+    `metrics` are the last values of its curves, `step` the highest. There is no recipe.
+    """
+
+    aggregates = (subjects.FINE_TUNING_JOB,)
+
+    adapter_name: str = Field(description="its name, among those of jobs and adapters")
+    base_model_id: str | None = None
+    dataset_id: str | None = None
+    attempt: int = 1
+    step: int = 0
+    metrics: dict[str, float | None] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
+    imported: ImportedRun
+
+
 class FineTuningJobChanged(Event):
     """The recipe that its next attempt runs with. `changes` are fields of the command: [before, now].
 

@@ -16,7 +16,6 @@ from functools import partial
 import nats.errors
 from tunebus.contracts import queries, rpc
 from tunebus.contracts.errors import Problem
-from tunebus.contracts.file_bucket import FileBucket
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import database, topology
 from tunebus.services.platform.broker import answer, make_broker
@@ -86,6 +85,7 @@ class Registry:
                 engines.reads,
                 self.pool,
                 self.hub,
+                client,
                 bucket,
                 self.progress,
                 self.hearing.deaf,  # nobody is heard while an import holds up the writer

@@ -30,6 +30,7 @@ from tunebus.services.registry import (
     export_job,
     fine_tuning_job,
     hub_origin,
+    imported_run,
     jobs,
     known,
     lifecycle,
@@ -123,6 +124,7 @@ def handlers(max_crash_retries: int) -> dict[type, Handler]:
         ask.RemoveEvaluationJob: removal.handler(EVALUATION_JOB),
         ask.RemoveExportJob: removal.handler(EXPORT_JOB),
         ask.StartFineTuningJob: Handler(fine_tuning_job.start, fine_tuning_job.refer_start),
+        ask.ImportRun: Handler(imported_run.add, imported_run.refer),
         ask.StopFineTuningJob: Handler(fine_tuning_job.stop, _refer_stop),
         ask.RetryFineTuningJob: Handler(lifecycle.retry, lifecycle.refer_again),
         ask.ResumeFineTuningJob: Handler(lifecycle.resume, lifecycle.refer_again),
@@ -253,6 +255,10 @@ def load(connection: Connection, wanted: Wanted) -> Known:
         for row in connection.execute(select(table).where(either)).mappings():
             view.configs.put(known.config_of(dict(row)))
     users.load(connection, view, wanted)
+    if wanted.runs:
+        table = tables.fine_tuning_jobs
+        imported = select(table.c.imported_sha256, table.c.id).where(table.c.imported_sha256.in_(wanted.runs))
+        view.runs.update({row.imported_sha256: row.id for row in connection.execute(imported)})
     if wanted.jobs or wanted.job_names:
         _load_jobs(connection, view, wanted)
     if wanted.with_results:

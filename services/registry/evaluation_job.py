@@ -254,11 +254,11 @@ def _contender(
 
 
 def _trainings(known: Known, adapter: Adapter | None, model: Model) -> tuple[FineTuningRecipe, ...]:
-    """The recipes of the jobs that made an adapter and its model; a removed job's as well."""
+    """The recipes of the jobs that made an adapter and its model; a removed job's as well. An imported one has none."""
     found = []
     for job_id in (adapter.fine_tuning_job_id if adapter else None, model.fine_tuning_job_id):
         job = (known.job(FINE_TUNING_JOB, job_id) or known.removed_jobs.get(job_id)) if job_id else None
-        if job is not None:
+        if job is not None and not job.is_imported:
             found.append(FineTuningRecipe.model_validate(dict(job.recipe)))
     return tuple(found)
 

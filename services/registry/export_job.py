@@ -161,7 +161,7 @@ def _recipe(
 ) -> ExportRecipe:
     trained_by = adapter.fine_tuning_job_id if adapter else model.fine_tuning_job_id
     job = (known.job(FINE_TUNING_JOB, trained_by) or known.removed_jobs.get(trained_by)) if trained_by else None
-    trained = FineTuningRecipe.model_validate(dict(job.recipe)) if job else None
+    trained = FineTuningRecipe.model_validate(dict(job.recipe)) if job and not job.is_imported else None
     plain = "chat" if model.has_chat_template else "plain"
     name = adapter.name if adapter else model.name
     return ExportRecipe.model_validate(

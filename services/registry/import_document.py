@@ -387,7 +387,7 @@ def _climbs(place: str) -> bool:
 def _names(event: Document, data: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The names that an event claims, each with the space in which it is unique: an adapter's are also its job's."""
     match event["type"]:
-        case "FineTuningJobAdded":
+        case "FineTuningJobAdded" | "ImportedJobAdded":
             return [(ADAPTER, data["adapter_name"])]
         case "ConfigAdded":
             return [(CONFIG, f"{data['type']} {data['sha256']}")]

@@ -108,6 +108,11 @@ class Job:
         return self.state in WAITING
 
     @property
+    def is_imported(self) -> bool:
+        """Whether it ran elsewhere: there is nothing here to start it from."""
+        return "imported" in self.added
+
+    @property
     def name(self) -> str:
         return str(self.added.get("adapter_name") or self.id)
 
@@ -116,7 +121,7 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
     """The job after one more of its events."""
     data = event.data
     if job is None:
-        return Job(
+        added = Job(
             event.entity_id,
             event.aggregate,
             State.HELD,
@@ -128,6 +133,9 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
             depends_on=tuple(data.get("depends_on", ())),
             waiting_for=tuple(data.get("waiting_for", ())),
         )
+        if event.type == "ImportedJobAdded":
+            return replace(added, state=State.SUCCEEDED, attempt=data["attempt"], step=data["step"])
+        return added
     match event.type:
         case "JobQueued" if data["cause"] in ("retried", "resumed"):
             step = data.get("resume_step")

@@ -152,6 +152,8 @@ class Known:
     removed_jobs: dict[str, Job] = field(default_factory=dict)
     job_names: dict[str, str] = field(default_factory=dict)
     """Adapter name of a fine-tuning job -> its id; such a name is taken, whatever became of the job."""
+    runs: dict[str, str] = field(default_factory=dict)
+    """Hash of the files of a run that was imported -> its job's id, for those that a batch imports."""
     prompts_of: dict[str, dict[str, Prompt]] = field(default_factory=dict)
     """Dataset id -> its prompts by id, for the datasets that a batch starts jobs on."""
     queues: dict[str, tuple[str, int, str]] = field(default_factory=dict)
@@ -234,8 +236,10 @@ class Known:
         if event.aggregate in subjects.JOB_KINDS:
             job = jobs.evolve(self.jobs.get(event.entity_id) or self.removed_jobs.get(event.entity_id), event)
             self.put_job(job)
-            if event.type == "FineTuningJobAdded":
+            if event.type in ("FineTuningJobAdded", "ImportedJobAdded"):
                 self.job_names[data["adapter_name"].strip()] = event.entity_id
+            if event.type == "ImportedJobAdded":
+                self.runs[data["imported"]["sha256"]] = event.entity_id
             return
         match event.type:
             case "DatasetAdded":
@@ -288,6 +292,7 @@ class Known:
             return
         self.jobs.pop(job.id, None)
         self.removed_jobs[job.id] = job
+        self.runs = {sha256: job_id for sha256, job_id in self.runs.items() if job_id != job.id}
         if self.job_names.get(job.name) == job.id:
             del self.job_names[job.name]
 

@@ -115,6 +115,8 @@ def _found(known: Known, reference: str) -> Job | Decision:
     job = known.job(FINE_TUNING_JOB, reference)
     if job is None:
         return refused_all([missing("fine-tuning job", reference, "id")])
+    if job.is_imported:
+        return _ran_elsewhere(job)
     if job.state == State.SUCCEEDED:
         hint = f"go on with its result: tunebus train extend {job.id} --num-epochs 1"
     elif job.state == State.HELD:
@@ -124,6 +126,15 @@ def _found(known: Known, reference: str) -> Job | Decision:
     if job.state in AGAIN:
         return job
     return refused(Code.WRONG_STATE, f"{job.name} is {job.state}", param="id", hint=hint)
+
+
+def _ran_elsewhere(job: Job) -> Decision:
+    return refused(
+        Code.WRONG_STATE,
+        f"{job.name} was imported: it ran elsewhere, and its curves are all that is here of it",
+        param="id",
+        hint="start a job of the studio's own: tunebus train start",
+    )
 
 
 def _again(known: Known, job: Job, *events: NewEvent) -> Decision:
@@ -182,6 +193,8 @@ def clone(known: Known, facts: Derived, command: CloneFineTuningJob) -> Decision
     job = known.job(FINE_TUNING_JOB, command.id)
     if job is None or facts.start is None:
         return refused_all([missing("fine-tuning job", command.id, "id")])
+    if job.is_imported:
+        return _ran_elsewhere(job)
     origin = Origin(kind="clone", job_id=job.id, difference=dict(facts.difference))
     return _start(known, facts, job, origin, None)
 
@@ -190,6 +203,8 @@ def branch(known: Known, facts: Derived, command: BranchFineTuningJob) -> Decisi
     job = known.job(FINE_TUNING_JOB, command.id)
     if job is None or facts.start is None:
         return refused_all([missing("fine-tuning job", command.id, "id")])
+    if job.is_imported:
+        return _ran_elsewhere(job)
     points = [point for point in jobs.newest_first(job) if command.step in (None, point.step)]
     if not points:
         return refused_all([_no_checkpoint(job, command.step)])
@@ -201,6 +216,8 @@ def extend(known: Known, facts: Derived, command: ExtendFineTuningJob) -> Decisi
     job = known.job(FINE_TUNING_JOB, command.id)
     if job is None or facts.start is None:
         return refused_all([missing("fine-tuning job", command.id, "id")])
+    if job.is_imported:
+        return _ran_elsewhere(job)
     if (command.num_epochs is None) == (command.max_steps is None):
         return refused(
             Code.INVALID,
@@ -255,6 +272,8 @@ def rerun(known: Known, asked: Asked, command: RerunFineTuningJob) -> Decision:
     job = known.job(FINE_TUNING_JOB, command.id)
     if job is None:
         return refused_all([missing("fine-tuning job", command.id, "id")])
+    if job.is_imported:
+        return _ran_elsewhere(job)
     problems = list(asked.problems)
     if not job.total_steps:
         message = f"{job.name} has never run"

@@ -16,6 +16,7 @@ from tunebus.contracts.subjects import DATASET, FINE_TUNING_JOB, MODEL
 from tunebus.projections.queries import find, find_job
 from tunebus.projections.tables import removed
 from tunebus.services.platform import database
+from tunebus.services.platform.connection import BusClient
 from tunebus.services.platform.decisions import PreparedCommand
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.settings import Settings
@@ -33,6 +34,7 @@ from tunebus.services.registry.lifecycle import Derived
 from tunebus.services.registry.model_folder import ModelFolder
 from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.removal import JobFiles
+from tunebus.services.registry.run_intake import RunIntake
 from tunebus.services.registry.sizing import Sizing
 from tunebus.services.registry.transfers import Transfers
 from tunebus.services.registry.uploads import Uploads
@@ -91,6 +93,7 @@ class Preparation:
         reads: Engine,
         pool: PreparePool,
         hub: PreparePool,
+        client: BusClient,
         bucket: FileBucket,
         progress: Progress,
         busy: Callable[[], None],
@@ -111,6 +114,7 @@ class Preparation:
             ask.AddDataset: self._dataset,
             ask.AddModel: self._model,
             ask.AddAdapter: self._adapter,
+            ask.ImportRun: RunIntake(client, settings.subjects, home, self._roots, reads, pool, progress).prepare,
         }
         """Steps that say how far they are, by command id."""
         self._steps: dict[type, Callable[[Any, Any], Awaitable[Any]]] = {
@@ -283,7 +287,7 @@ class Preparation:
 
     async def _rerun(self, asked: ask.RerunFineTuningJob, _: None) -> Asked:
         row = await self._found(FINE_TUNING_JOB, asked.id)
-        return await self._with_changed_files(Asked(), [("id", row["dataset_id"])] if row else [])
+        return await self._with_changed_files(Asked(), [("id", row["dataset_id"])] if row and row["dataset_id"] else [])
 
     async def _with_script(self, before: Asked, name: str) -> Asked:
         """Add the user's script, or why it cannot be run."""

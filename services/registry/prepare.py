@@ -34,6 +34,7 @@ from tunebus.services.registry import (
     lengths,
     model_folder,
     preview,
+    run_folder,
     user_scripts,
 )
 from tunebus.services.registry.locations import Place, Roots, locate
@@ -118,6 +119,13 @@ def find_in_dataset(request: Document) -> Document:
     return findings.find(source, kind=request["kind"], limit=request["limit"], after=request["after"])
 
 
+def read_run(request: Document) -> Document:
+    """What was uploaded lies in a folder of the studio's own; anything else in an allowed one."""
+    shown = str(request["path"])
+    place = Path(request["fetched"]) if "fetched" in request else _place(request).path
+    return asdict(run_folder.inspect(place, shown, Path(request["spool"]), report))
+
+
 def count_tokens(request: Document) -> Document:
     source = DatasetSource.model_validate(request["source"])
     return lengths.count(source, Path(request["model"]), request["rows"], request["bytes"], request["chat"])
@@ -153,6 +161,7 @@ STEPS: dict[str, Callable[[Document], Document]] = {
     "lengths": count_tokens,
     "script": find_script,
     "unchanged": check_unchanged,
+    "run": read_run,
     "size": size_of_folder,
     "preview": preview_dataset,
     "look": look_at_dataset,

@@ -23,6 +23,8 @@ class Wanted:
     job_names: set[str] = field(default_factory=set)
     hub_names: dict[str, set[str]] = field(default_factory=dict)
     """By aggregate, names on the Hub: whatever came from there is loaded as well."""
+    runs: set[str] = field(default_factory=set)
+    """Hashes of runs from elsewhere: those that were imported before are known."""
     with_results: bool = False
     """Whoever has the names of what the jobs referred to make is loaded as well."""
     with_adapters_jobs: bool = False

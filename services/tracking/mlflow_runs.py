@@ -59,6 +59,7 @@ class MLflowRuns:
         self._experiment_id = ""
         self._runs: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._on: dict[str, Callable[[EventEnvelope], None]] = {
+            "ImportedJobAdded": self._imported,
             "AttemptStarted": self._started,
             "AttemptRunning": self._running,
             "AttemptFailed": self._failed,
@@ -91,6 +92,14 @@ class MLflowRuns:
         run_id = self._run(event.entity_id, event.data["attempt"], event)
         if event.aggregate == EVALUATION_JOB and (parent := self._scored(event.entity_id)):
             self._tags(run_id, {"mlflow.parentRunId": parent})
+
+    def _imported(self, event: EventEnvelope) -> None:
+        """A run from elsewhere; its curves are telemetry like any other's."""
+        run, times = event.data["imported"], ("started_at", "finished_at")
+        began, ended = (event.model_copy(update={"time": run.get(name) or event.time}) for name in times)
+        run_id = self._run(event.entity_id, event.data["attempt"], began)
+        self._tags(run_id, {"tunebus.source": run["source"], "tunebus.cause": "imported"})
+        self._end(run_id, "FINISHED", ended)
 
     def _running(self, event: EventEnvelope) -> None:
         run_id = self._run(event.entity_id, event.data["attempt"])

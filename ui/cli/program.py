@@ -19,7 +19,7 @@ from tunebus.ui.cli import (
     entities,
     evaluation,
     exports,
-    lifecycle,
+    imports,
     processes,
     queue,
     record,
@@ -70,7 +70,7 @@ command(app, "doctor", rich_help_panel=_STUDIO, epilog="Example: tunebus doctor 
 evaluation.add_try(app, _WORK)
 for name, group, panel in (
     ("queue", queue.queue, _WORK),
-    ("train", lifecycle.train, _WORK),
+    ("train", imports.train, _WORK),
     ("eval", evaluation.evaluate, _WORK),
     ("export", exports.exports, _WORK),
     ("dataset", datasets.datasets, _PARTS),

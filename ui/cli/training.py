@@ -275,13 +275,17 @@ def _job(job: Mapping[str, Any]) -> Group:
     ready = f"tunebus train retry {job['adapter_name']} --suggested" if suggested else None
     head["suggestion"] = f"{as_options(suggested)}: {ready}" if suggested else None
     head["made_from"] = _origin(job.get("origin"))
+    run = job.get("imported")
+    head["imported_from"] = f"{run['source']}: {run['points']:,} points of {len(run['curves'])} curves" if run else None
     keys = [
         "adapter_name", "id", "state", "cause", "message", "hint", "suggestion", "waiting_reason",
         "queue_position", "priority", "labels", "notes", "step", "attempt",
         "host", "base_model_name", "dataset_name", "prompt_name", "method", "metrics", "created_at", "started_at",
-        "finished_at", "adapter_id", "model_id", "made_from", "user_script", "out_dir", "warnings",
+        "finished_at", "adapter_id", "model_id", "made_from", "imported_from", "user_script", "out_dir", "warnings",
     ]  # fmt: skip
-    parts: list[RenderableType] = [record(head, keys), Text(), resolved(job)]
+    parts: list[RenderableType] = [record(head, keys)]
+    if not run:
+        parts += [Text(), resolved(job)]
     if (measured := estimates.against_measured(job)) is not None:
         parts += [Text(), measured]
     if job.get("attempts_made"):

@@ -79,6 +79,7 @@ def _by_step(name: str, with_step: str) -> Callable[[Data], str]:
 _WORDS: dict[str, Callable[[Data], str]] = {
     "FineTuningJobAdded": lambda data: _say("FineTuningJobAdded", name=data["adapter_name"]),
     "FineTuningJobChanged": _changed,
+    "ImportedJobAdded": lambda data: _say("ImportedJobAdded", source=data["imported"]["source"]),
     "EvaluationJobAdded": lambda _: _say("JobAdded"),
     "ExportJobAdded": lambda _: _say("JobAdded"),
     "JobQueued": _queued,

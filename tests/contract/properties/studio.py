@@ -31,11 +31,13 @@ from tunebus.services.registry.domain import RegistryDomain
 from tunebus.services.registry.export_record import on_record
 from tunebus.services.registry.fine_tuning_job import Asked, MadeModel
 from tunebus.services.registry.hub_source import Fetched, HubSource
+from tunebus.services.registry.imported_run import PreparedRun
 from tunebus.services.registry.intake import receive, validated
 from tunebus.services.registry.lifecycle import Derived
 from tunebus.services.registry.model_folder import ModelFolder
 from tunebus.services.registry.preparation import derived_fields
 from tunebus.services.registry.removal import JobFiles
+from tunebus.services.registry.run_folder import RunFolder
 
 Row = dict[str, Any]
 
@@ -169,6 +171,8 @@ class Studio:
                     return None
                 hub = _fetched(asked.huggingface_name) if asked.huggingface_name else None
                 return AdapterFolder(f"/adapters/{asked.name}", None, 8, digest(asked.name), hub)
+            case ask.ImportRun():
+                return PreparedRun(RunFolder(sha256=digest(str(asked.path)), last_step=9, curves=["loss"]), "/runs")
             case ask.AddConfig():
                 return config_body.read(asked.type, asked.config)
             case ask.RemoveFineTuningJob() | ask.RemoveEvaluationJob() | ask.RemoveExportJob():

@@ -159,6 +159,11 @@ class Commands(RuleBasedStateMachine):
     def add_model(self, name: str, hub: str | None) -> None:
         self.send("AddModel", name=name, path=None if hub else "/models/x", huggingface_name=hub)
 
+    @step(name=names, model=maybe, dataset=maybe, run=st.sampled_from("xy"))
+    def import_run(self, name: str, model: int | None, dataset: int | None, run: str) -> None:
+        found = {"base_model_id": self.any(MODEL, model), "dataset_id": self.any(DATASET, dataset)}
+        self.send("ImportRun", name=f"{name.strip()}-run", path=f"/runs/{run}", **found)
+
     @step(name=names, model=chosen, job=maybe, prompt=maybe)
     def add_adapter(self, name: str, model: int, job: int | None, prompt: int | None) -> None:
         made_by = None if job is None else self.job(job, "stopped", "failed", "succeeded", kind=FINE_TUNING_JOB)
