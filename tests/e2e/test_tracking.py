@@ -151,6 +151,20 @@ def test_what_was_missed_is_mirrored_once(tracked: tuple[Studio, str, str]) -> N
     assert same_curves()
     assert tensorboard_scalars(folder)["train/loss"] == wanted
 
+    with studio.client() as client:
+        path = f"artifact:jobs/{trained}/attempt-1/tensorboard"
+        imported = client.send("ImportRun", {"name": "from-elsewhere", "path": path}).id
+        asked = {"job_id": imported, "names": ["loss", "eval_loss"]}
+        series = eventually(
+            lambda: (found := client.query("GetMetrics", asked))["last_step"] == STEPS and found["series"],
+            "the run's curves",
+        )
+    assert list(zip(series["loss"]["steps"], series["loss"]["values"], strict=True)) == wanted
+    assert [step for step, _ in measured["eval_loss"]] == series["eval_loss"]["steps"]
+    run, client = finished(studio, imported)[imported]
+    assert run.data.tags["tunebus.source"] == path
+    assert run.info.end_time - run.info.start_time < 60_000, "when it ran, not when it was imported"
+
 
 def mirror_everything_again(studio: Studio) -> None:
     """The mirrors' consumers as if they had never taken a message; the process starts anew, with nothing in mind."""
