@@ -16,6 +16,7 @@ from functools import partial
 import nats.errors
 from tunebus.contracts import queries, rpc
 from tunebus.contracts.errors import Problem
+from tunebus.contracts.file_bucket import FileBucket
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import database, topology
 from tunebus.services.platform.broker import answer, make_broker

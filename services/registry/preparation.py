@@ -114,7 +114,9 @@ class Preparation:
             ask.AddDataset: self._dataset,
             ask.AddModel: self._model,
             ask.AddAdapter: self._adapter,
-            ask.ImportRun: RunIntake(client, settings.subjects, home, self._roots, reads, pool, progress).prepare,
+            ask.ImportRun: RunIntake(
+                client, settings.subjects, bucket, home, self._roots, reads, pool, progress
+            ).prepare,
         }
         """Steps that say how far they are, by command id."""
         self._steps: dict[type, Callable[[Any, Any], Awaitable[Any]]] = {

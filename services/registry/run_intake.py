@@ -42,6 +42,7 @@ class RunIntake:
         self,
         client: BusClient,
         subjects: Subjects,
+        bucket: FileBucket,
         home: Home,
         roots: dict[str, Any],
         reads: Engine,
@@ -50,7 +51,7 @@ class RunIntake:
     ) -> None:
         self._subjects = subjects
         self._stream = client.jetstream()
-        self._bucket = FileBucket(client, subjects)
+        self._bucket = bucket
         self._home = home
         self._folder = home.folder / "imports"
         self._roots = roots
