@@ -1376,6 +1376,23 @@ class AsyncMethods(Protocol):
             "GetMetrics", {"job_id": job_id, "names": names, "since_step": since_step, "points": points}
         )
 
+    async def get_system_metrics(
+        self,
+        *,
+        job_id: str,
+        names: list[str] | None = None,
+        since_time: float | None = None,
+        points: int | None = None,
+    ) -> dict[str, Any]:
+        """How busy a job's machine was, by time (Unix seconds): `cpu_percent` and `rss_bytes` of the job's
+        process, `machine_cpu_percent`, `memory_bytes`, `disk_percent`, and of each GPU `gpu0_percent`,
+        `gpu0_memory_bytes`, `gpu0_temperature_celsius`, `gpu0_power_watts`. Long series are thinned out, their
+        ends and extremes kept.
+        """
+        return await self.query(
+            "GetSystemMetrics", {"job_id": job_id, "names": names, "since_time": since_time, "points": points}
+        )
+
     async def compare_runs(
         self,
         *,
@@ -1395,9 +1412,42 @@ class AsyncMethods(Protocol):
         attempt: int | None = None,
         offset: int | None = None,
         limit: int | None = None,
+        tail: int | None = None,
     ) -> dict[str, Any]:
-        """The text of an attempt's output from a byte offset on; the newest attempt when none is named."""
-        return await self.query("GetLog", {"job_id": job_id, "attempt": attempt, "offset": offset, "limit": limit})
+        """The text of an attempt's output from a byte offset on, or its last `tail` bytes; the newest attempt when
+        none is named.
+        """
+        return await self.query(
+            "GetLog", {"job_id": job_id, "attempt": attempt, "offset": offset, "limit": limit, "tail": tail}
+        )
+
+    async def search_log(
+        self,
+        *,
+        job_id: str,
+        attempt: int | None = None,
+        text: str | None = None,
+        level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None = None,
+        after_offset: int | None = None,
+        limit: int | None = None,
+    ) -> Page:
+        """The lines of an attempt's output that hold a text, or are of a level or a graver one, with the byte at
+        which each begins. One answer looks through some megabytes; `next` is the `after_offset` to go on from,
+        null at the end.
+        """
+        return Page.model_validate(
+            await self.query(
+                "SearchLog",
+                {
+                    "job_id": job_id,
+                    "attempt": attempt,
+                    "text": text,
+                    "level": level,
+                    "after_offset": after_offset,
+                    "limit": limit,
+                },
+            )
+        )
 
     async def get_samples(
         self,
@@ -3013,6 +3063,23 @@ class Methods(Protocol):
         """
         return self.query("GetMetrics", {"job_id": job_id, "names": names, "since_step": since_step, "points": points})
 
+    def get_system_metrics(
+        self,
+        *,
+        job_id: str,
+        names: list[str] | None = None,
+        since_time: float | None = None,
+        points: int | None = None,
+    ) -> dict[str, Any]:
+        """How busy a job's machine was, by time (Unix seconds): `cpu_percent` and `rss_bytes` of the job's
+        process, `machine_cpu_percent`, `memory_bytes`, `disk_percent`, and of each GPU `gpu0_percent`,
+        `gpu0_memory_bytes`, `gpu0_temperature_celsius`, `gpu0_power_watts`. Long series are thinned out, their
+        ends and extremes kept.
+        """
+        return self.query(
+            "GetSystemMetrics", {"job_id": job_id, "names": names, "since_time": since_time, "points": points}
+        )
+
     def compare_runs(
         self,
         *,
@@ -3032,9 +3099,42 @@ class Methods(Protocol):
         attempt: int | None = None,
         offset: int | None = None,
         limit: int | None = None,
+        tail: int | None = None,
     ) -> dict[str, Any]:
-        """The text of an attempt's output from a byte offset on; the newest attempt when none is named."""
-        return self.query("GetLog", {"job_id": job_id, "attempt": attempt, "offset": offset, "limit": limit})
+        """The text of an attempt's output from a byte offset on, or its last `tail` bytes; the newest attempt when
+        none is named.
+        """
+        return self.query(
+            "GetLog", {"job_id": job_id, "attempt": attempt, "offset": offset, "limit": limit, "tail": tail}
+        )
+
+    def search_log(
+        self,
+        *,
+        job_id: str,
+        attempt: int | None = None,
+        text: str | None = None,
+        level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None = None,
+        after_offset: int | None = None,
+        limit: int | None = None,
+    ) -> Page:
+        """The lines of an attempt's output that hold a text, or are of a level or a graver one, with the byte at
+        which each begins. One answer looks through some megabytes; `next` is the `after_offset` to go on from,
+        null at the end.
+        """
+        return Page.model_validate(
+            self.query(
+                "SearchLog",
+                {
+                    "job_id": job_id,
+                    "attempt": attempt,
+                    "text": text,
+                    "level": level,
+                    "after_offset": after_offset,
+                    "limit": limit,
+                },
+            )
+        )
 
     def get_samples(
         self,

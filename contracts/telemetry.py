@@ -61,7 +61,9 @@ class LogRecord(_Record):
 
 
 class SystemRecord(_Record):
-    """Use of the machine: `cpu_percent`, `rss_bytes`, `gpu_memory_bytes`, …"""
+    """Use of the machine: `cpu_percent` and `rss_bytes` of the child, `machine_cpu_percent`, `memory_bytes`,
+    `disk_percent`, …; of each GPU `gpu0_percent`, `gpu0_memory_bytes`, `gpu0_temperature_celsius`, `gpu0_power_watts`.
+    """
 
     k: Literal["system"] = "system"
     values: dict[str, Value]

@@ -476,11 +476,28 @@ def _get_samples(ledger: Connection, measured: Connection, query: ask.GetSamples
     return document | {"state": row["state"], "ended": row["state"] in ENDED_STATES}
 
 
+def _get_system_metrics(ledger: Connection, measured: Connection, query: ask.GetSystemMetrics) -> Document:
+    kind, row = find_job(ledger, query.job_id)
+    document = telemetry.machine_series(measured, row["id"], query.names, query.since_time, query.points)
+    return document | {"kind": kind, "state": row["state"]}
+
+
 def _get_log(ledger: Connection, measured: Connection, query: ask.GetLog) -> Document:
     _, row = find_job(ledger, query.job_id)
-    document = telemetry.log_text(measured, row["id"], query.attempt, query.offset, query.limit)
-    if query.attempt is not None and query.attempt not in document["attempts"] and query.attempt > row["attempt"]:
-        raise fail(Code.NOT_FOUND, f"there is no attempt {query.attempt}", param="attempt")
+    document = telemetry.log_text(measured, row["id"], query.attempt, query.offset, query.limit, query.tail)
+    return _of_attempt(document, query.attempt, row)
+
+
+def _search_log(ledger: Connection, measured: Connection, query: ask.SearchLog) -> Document:
+    _, row = find_job(ledger, query.job_id)
+    wanted = (query.text, query.level, query.after_offset, query.limit)
+    return _of_attempt(telemetry.search_log(measured, row["id"], query.attempt, *wanted), query.attempt, row)
+
+
+def _of_attempt(document: Document, attempt: int | None, row: RowMapping) -> Document:
+    """Errors: `not_found` for an attempt that there was not."""
+    if attempt is not None and attempt not in document["attempts"] and attempt > row["attempt"]:
+        raise fail(Code.NOT_FOUND, f"there is no attempt {attempt}", param="attempt")
     return document | {"ended": row["state"] in ENDED_STATES}
 
 
@@ -717,7 +734,9 @@ ANSWERS: dict[str, Callable[[Connection, Any], Document]] = {
 
 TELEMETRY_ANSWERS: dict[str, Callable[[Connection, Connection, Any], Document]] = {
     "GetMetrics": _get_metrics,
+    "GetSystemMetrics": _get_system_metrics,
     "CompareRuns": _compare_runs,
     "GetLog": _get_log,
+    "SearchLog": _search_log,
     "GetSamples": _get_samples,
 }

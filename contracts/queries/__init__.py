@@ -24,7 +24,16 @@ from tunebus.contracts.queries.evaluation_job import (
 )
 from tunebus.contracts.queries.export_job import GetExportJob, ListExportJobs
 from tunebus.contracts.queries.fine_tuning_job import EstimateFineTuningJob, GetFineTuningJob, ListFineTuningJobs
-from tunebus.contracts.queries.job import CompareRuns, GetLog, GetMetrics, GetSamples, ListJobs, ListQueue
+from tunebus.contracts.queries.job import (
+    CompareRuns,
+    GetLog,
+    GetMetrics,
+    GetSamples,
+    GetSystemMetrics,
+    ListJobs,
+    ListQueue,
+    SearchLog,
+)
 from tunebus.contracts.queries.model import GetModel, ListModels, ListRemoteCodeApprovals
 from tunebus.contracts.queries.prompt import GeneratePrompt, GetPrompt, ListPrompts, RenderPrompt
 from tunebus.contracts.queries.query import Get, List, Page, Query, Searched
@@ -69,6 +78,7 @@ __all__ = [
     "GetOverview",
     "GetPrompt",
     "GetSamples",
+    "GetSystemMetrics",
     "InspectDataset",
     "List",
     "ListAdapters",
@@ -92,6 +102,7 @@ __all__ = [
     "PreviewDataset",
     "Query",
     "RenderPrompt",
+    "SearchLog",
     "Searched",
 ]
 
@@ -123,8 +134,10 @@ QUERIES: dict[str, type[Query]] = {
         InspectDataset,
         ListDatasetFindings,
         GetMetrics,
+        GetSystemMetrics,
         CompareRuns,
         GetLog,
+        SearchLog,
         GetSamples,
         GetEvaluationRows,
         CompareEvaluations,

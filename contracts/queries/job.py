@@ -45,8 +45,24 @@ class GetMetrics(Query):
     points: Annotated[int, Field(ge=2, le=5000, description="at most so many of each series")] = 5000
 
 
+class GetSystemMetrics(Query):
+    """How busy a job's machine was, by time (Unix seconds): `cpu_percent` and `rss_bytes` of the job's process,
+    `machine_cpu_percent`, `memory_bytes`, `disk_percent`, and of each GPU `gpu0_percent`, `gpu0_memory_bytes`,
+    `gpu0_temperature_celsius`, `gpu0_power_watts`. Long series are thinned out, their ends and extremes kept.
+    """
+
+    answers = "metrics"
+
+    job_id: str
+    names: list[str] | None = None
+    since_time: Annotated[float | None, Field(description="only later readings: the `last_time` of before")] = None
+    points: Annotated[int, Field(ge=2, le=5000, description="at most so many of each series")] = 1500
+
+
 class GetLog(Query):
-    """The text of an attempt's output from a byte offset on; the newest attempt when none is named."""
+    """The text of an attempt's output from a byte offset on, or its last `tail` bytes; the newest attempt when none is
+    named.
+    """
 
     answers = "log"
 
@@ -54,6 +70,27 @@ class GetLog(Query):
     attempt: int | None = None
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000
+    tail: Annotated[
+        int | None, Field(ge=1, le=1_000_000, description="the last so many bytes, in place of `offset` and `limit`")
+    ] = None
+
+
+class SearchLog(Query):
+    """The lines of an attempt's output that hold a text, or are of a level or a graver one, with the byte at which each
+    begins. One answer looks through some megabytes; `next` is the `after_offset` to go on from, null at the end.
+    """
+
+    answers = "list"
+
+    job_id: str
+    attempt: int | None = None
+    text: Annotated[str | None, Field(max_length=500, description="whatever its case")] = None
+    level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None,
+        Field(description="lines of this level or a graver one; a traceback is ERROR"),
+    ] = None
+    after_offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
 class GetSamples(Query):

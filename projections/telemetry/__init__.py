@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from tunebus.projections.telemetry.answers import sample_answers
 from tunebus.projections.telemetry.curves import ANSWER_POINTS, SERIES_POINTS, curves
-from tunebus.projections.telemetry.logs import log_text
+from tunebus.projections.telemetry.machines import machine_series
+from tunebus.projections.telemetry.output import LEVELS, log_text, search_log
 from tunebus.projections.telemetry.progress import latest_progress
-from tunebus.projections.telemetry.samples import sample_answers
 from tunebus.projections.telemetry.tables import attempts, logs, metadata, metrics, samples, system
 
 __all__ = [
     "ANSWER_POINTS",
+    "LEVELS",
     "SERIES_POINTS",
     "attempts",
     "curves",
     "latest_progress",
     "log_text",
     "logs",
+    "machine_series",
     "metadata",
     "metrics",
     "sample_answers",
     "samples",
+    "search_log",
     "system",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 from tunebus.contracts.telemetry import spell
@@ -41,14 +41,15 @@ def curves(
         "attempts": [attempt["attempt"] for attempt in reached],
         "reached": reached,
         "last_step": max((series.points[-1][0] for series in found.values()), default=None),
-        "series": {name: _shown(series, room) for name, series in sorted(found.items())},
+        "series": {name: in_columns("steps", series, room) for name, series in sorted(found.items())},
     }
 
 
-def _shown(found: rollups.Found, room: int) -> dict[str, Any]:
+def in_columns(where: Literal["steps", "times"], found: rollups.Found, room: int) -> dict[str, Any]:
+    """A series as a document has it; one by time has its times once."""
     points = thinned(found.points, room)
     return {
-        "steps": [step for step, _, _ in points],
+        **({"steps": [step for step, _, _ in points]} if where == "steps" else {}),
         "values": [spell(value) for _, value, _ in points],
         "times": [round(t, 3) for _, _, t in points],
         "sampled": found.total > len(points),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter, lt
+from typing import Any
 
 import pydantic_core
 from sqlalchemy import Connection, exists, select
@@ -15,6 +16,7 @@ from tunebus.projections.telemetry import rollups
 from tunebus.projections.telemetry.rollups import FAN, Extent, Point
 from tunebus.projections.telemetry.tables import METRICS, SYSTEM, attempts, metrics, series, system
 from tunebus.projections.telemetry.tables import rollups as table
+from tunebus.services.platform import database
 from tunebus.services.projector.parsing import MetricRow, Rows
 
 Key = tuple[str, str, str]
@@ -25,6 +27,16 @@ RollUpRow = tuple[str, str, str, int, int, int, bytes]
 SeriesRow = tuple[str, str, str, int, int]
 
 _PLACE = itemgetter(2)
+_SERIES = f"SELECT source, name, first, last FROM {series.name} WHERE job_id = ?"
+_POINTS = (
+    f"SELECT step, value, special, t FROM {metrics.name} "
+    "WHERE job_id = ? AND name = ? AND step >= ? AND step <= ? ORDER BY step, attempt, n"
+)
+_STRETCHES = (
+    f"SELECT bucket, points, kept FROM {table.name} "
+    "WHERE job_id = ? AND source = ? AND name = ? AND level = ? AND bucket >= ? AND bucket < ?"
+)
+_IN_POSTGRESQL = {sql: sql.replace("?", "%s") for sql in (_SERIES, _POINTS, _STRETCHES)}
 _NEAR = 1024  # first-level stretches apart that are still read in one go
 
 
@@ -96,9 +108,9 @@ def _in_order(found: list[MetricRow]) -> list[MetricRow]:
 
 def _known(connection: Connection, jobs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Extent]]:
     known: dict[tuple[str, str], dict[str, Extent]] = {}
-    question = select(series).where(series.c.job_id.in_({job_id for job_id, _ in jobs}))
-    for job_id, source, name, first, last in connection.execute(question):
-        known.setdefault((job_id, source), {})[name] = Extent(first, last)
+    for job_id in sorted({job_id for job_id, _ in jobs}):
+        for source, name, first, last in _fetch(connection, _SERIES, job_id):
+            known.setdefault((job_id, source), {})[name] = Extent(first, last)
     return known
 
 
@@ -113,7 +125,7 @@ def _take(connection: Connection, key: Key, found: Sequence[MetricRow], known: E
     wide = rollups.width(key[1], 1)
     begun, ended = known.last // wide if known else 0, extent.last // wide
     if known is None or first > known.last:
-        before = rollups.raw(connection, *key, begun * wide, known.last + 1) if known and begun < ended else ()
+        before = _open_stretch(connection, key, begun * wide, known.last) if known and begun < ended else ()
         rolled = _rolled(before, found, wide, ended)
     else:
         changed = {row[2] // wide for row in found} | {begun}
@@ -168,7 +180,7 @@ def _roll(
         parts = {at // FAN for at in rolled} | ({known.last // wide} if known else set())
         parts = {at for at in parts if at < extent.last // wide}
         if known is not None:
-            rolled = _rolled_before(connection, key, level - 1, parts) | rolled
+            rolled |= _rolled_before(connection, key, level - 1, parts, rolled)
         wider: Rolled = {}
         for at in sorted(parts):
             children = [rolled[child] for child in range(at * FAN, at * FAN + FAN) if child in rolled]
@@ -178,17 +190,31 @@ def _roll(
         rolled = wider
 
 
-def _rolled_before(connection: Connection, key: Key, level: int, parts: Iterable[int]) -> Rolled:
-    """The stretches of a level in these ones of the next, as they were written before."""
-    of_level = [column == value for column, value in zip(table.primary_key, (*key, level), strict=False)]
-    found: Rolled = {}
-    for begin, end in _runs(parts):
-        within = (table.c.bucket >= begin * FAN, table.c.bucket < end * FAN)
-        for at, total, kept in connection.execute(
-            select(table.c.bucket, table.c.points, table.c.kept).where(*of_level, *within)
-        ):
-            found[at] = total, list(rollups.unpack(kept))
-    return found
+def _open_stretch(connection: Connection, key: Key, begin: int, last: int) -> Iterable[Point]:
+    """The points of the stretch that was the last one until now."""
+    job_id, source, name = key
+    if source == SYSTEM:
+        return rollups.raw(connection, *key, begin, last + 1)
+    points: dict[int, Point] = {}
+    for step, value, special, t in _fetch(connection, _POINTS, job_id, name, begin, last):
+        points[step] = step, value if special is None else float(special), t
+    return points.values()
+
+
+def _rolled_before(connection: Connection, key: Key, level: int, parts: Iterable[int], rolled: Rolled) -> Rolled:
+    """The stretches of a level in these ones of the next that were written before and have not changed."""
+    lacking = (at for at in parts if any(at * FAN + one not in rolled for one in range(FAN)))
+    return {
+        at: (total, list(rollups.unpack(kept)))
+        for begin, end in _runs(lacking)
+        for at, total, kept in _fetch(connection, _STRETCHES, *key, level, begin * FAN, end * FAN)
+        if at not in rolled
+    }
+
+
+def _fetch(connection: Connection, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """In the driver's own words: this is asked of every series of every batch."""
+    return database.fetch(connection, sql if connection.dialect.name == "sqlite" else _IN_POSTGRESQL[sql], parameters)
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

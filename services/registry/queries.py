@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
@@ -333,22 +334,24 @@ class QueryAnswers:
         with database.read(self._reads) as connection:
             _, job = queries.find_job(connection, query.job_id)
         attempt = query.attempt if query.attempt is not None else job["attempt"]
-        text = b""
+        text, offset = b"", query.offset
         path = self._home.resolve(job["out_dir"]) / f"attempt-{attempt}" / "output.log"
         if attempt and path.is_file():
             with path.open("rb") as file:
-                file.seek(query.offset)
-                text = file.read(min(query.limit, ANSWER_BYTES // 2))
+                if query.tail is not None:
+                    offset = max(0, file.seek(0, os.SEEK_END) - query.tail)
+                file.seek(offset)
+                text = file.read(min(query.tail or query.limit, ANSWER_BYTES // 2))
         document = found or {
             "job_id": job["id"],
             "attempts": list(range(1, job["attempt"] + 1)),
-            "offset": query.offset,
             "ended": job["state"] in ENDED_STATES,
         }
         return document | {
             "attempt": attempt or None,
+            "offset": offset,
             "text": text.decode(errors="replace"),
-            "next_offset": query.offset + len(text),
+            "next_offset": offset + len(text),
         }
 
     def _found(self, aggregate: str, reference: str, param: str) -> RowMapping:

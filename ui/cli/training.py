@@ -18,6 +18,7 @@ from tunebus.ui.cli import estimates
 from tunebus.ui.cli.call import Call, command
 from tunebus.ui.cli.entities import Identity, remove_job, show_page
 from tunebus.ui.cli.options import as_options, given, options
+from tunebus.ui.cli.sparkline import sparkline
 from tunebus.ui.cli.terminal import cell, local_time, record, table
 from tunebus.ui.cli.watching import follow
 
@@ -169,6 +170,36 @@ def metrics(call: Call, id: Identity, **fields: Any) -> None:
     call.terminal.data(found, _curves(found["series"]))
 
 
+@command(
+    train,
+    "system",
+    fields=options(
+        queries.GetSystemMetrics,
+        skip=("job_id",),
+        values={"names": "only this reading, for example cpu_percent; may be repeated", "since_time": "Unix seconds"},
+    ),
+    epilog="Example: tunebus train system my-adapter --name gpu0_percent --points 20",
+)
+def system(call: Call, id: Identity, **fields: Any) -> None:
+    """Print how busy the machine was while a job ran; of a job of any kind, by its id."""
+    found = call.ask("GetSystemMetrics", job_id=id, **given(fields))
+    if call.machine or not found["series"]:
+        call.terminal.data(found, None if call.machine else Text("nothing was measured yet"))
+        return
+    rows = [
+        {
+            "reading": name,
+            "least": min(finite),
+            "most": max(finite),
+            "last": one["values"][-1],
+            "over time": sparkline(finite),
+        }
+        for name, one in found["series"].items()
+        if (finite := [value for value in one["values"] if isinstance(value, float)])
+    ]
+    call.terminal.data(found, table(rows, {name: name for name in ("reading", "least", "most", "last", "over time")}))
+
+
 def add_logs(group: typer.Typer, name: str, example: str, what: str) -> None:
     """The command that prints what the process of a job said; the same for every kind of job."""
 
@@ -178,17 +209,40 @@ def add_logs(group: typer.Typer, name: str, example: str, what: str) -> None:
         id: Identity,
         attempt: Annotated[int | None, typer.Option(help="the newest when not given", show_default=False)] = None,
         follow_on: Annotated[bool, typer.Option("--follow", "-f", help="go on until the job ends")] = False,
+        tail: Annotated[
+            int | None, typer.Option(min=1, max=1_000_000, help="only the last so many bytes", show_default=False)
+        ] = None,
+        grep: Annotated[str | None, typer.Option(help="only lines that hold this text", show_default=False)] = None,
+        level: Annotated[
+            str | None,
+            typer.Option(help="only lines of this level or a graver one", metavar="LEVEL", show_default=False),
+        ] = None,
     ) -> None:
-        _print_log(call, id, attempt, follow_on)
+        if grep is None and level is None:
+            _print_log(call, id, attempt, follow_on, tail)
+        elif follow_on or tail is not None:
+            raise fail(Code.INVALID, "cannot stand beside --grep or --level", param="follow" if follow_on else "tail")
+        else:
+            _print_found(call, id, {"attempt": attempt, "text": grep, "level": level.upper() if level else None})
 
 
 add_logs(train, "train", "my-adapter", "Print what the training process said.")
 
 
-def _print_log(call: Call, job_id: str, attempt: int | None, follow_on: bool) -> None:
+def _print_found(call: Call, job_id: str, wanted: dict[str, Any]) -> None:
+    """Lines of a log that were searched for, as they are found."""
+    after: int | None = 0
+    while after is not None:
+        answer = call.ask("SearchLog", job_id=job_id, after_offset=after, **given(wanted))
+        for one in answer["items"]:
+            print(json.dumps(one, ensure_ascii=False) if call.machine else one["text"], flush=True)
+        after = answer["next"]
+
+
+def _print_log(call: Call, job_id: str, attempt: int | None, follow_on: bool, tail: int | None = None) -> None:
     """An attempt's output, piece by piece; with `follow_on` until the job has ended."""
     offset = 0
-    chosen = {"attempt": attempt} if attempt is not None else {}
+    chosen = given({"attempt": attempt, "tail": tail})
     while True:
         answer = call.ask("GetLog", job_id=job_id, offset=offset, **chosen)
         if call.machine:

@@ -170,7 +170,7 @@ def carry_out(attempt: Attempt, work: Callable[[Attempt], Ending], tail: LogTail
         _leave(attempt, failure)
         os._exit(1)
 
-    machine = Machine(spool, int(limit * 1024**3) if limit else None, over)
+    machine = Machine(spool, int(limit * 1024**3) if limit else None, over, folder)
     machine.start()
     try:
         ending = work(attempt)
@@ -264,7 +264,7 @@ def _tail(folder: Path, spool: Spool) -> LogTail | None:
 
 def _log_to_stdout() -> None:
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False

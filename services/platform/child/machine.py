@@ -1,13 +1,15 @@
-"""What the child uses of the machine, sampled into telemetry, and the memory limit that it must not pass."""
+"""How busy the child and its machine are, sampled into telemetry, and the memory limit that it must not pass."""
 
 from __future__ import annotations
 
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
+from tunebus.services.platform.child.gpus import Gpus, installed
 from tunebus.services.platform.child.spool import Spool
 
 SAMPLE_SECONDS = 2.0
@@ -17,8 +19,9 @@ _WATCH_SECONDS = 0.2
 class Machine:
     """Samples every two seconds on a thread; with a limit, looks five times a second and calls `over` once."""
 
-    def __init__(self, spool: Spool, limit_bytes: int | None, over: Callable[[int], None]) -> None:
+    def __init__(self, spool: Spool, limit_bytes: int | None, over: Callable[[int], None], folder: Path) -> None:
         self._spool = spool
+        self._folder = folder
         self._limit = limit_bytes
         self._over = over
         self._process = psutil.Process()
@@ -27,7 +30,8 @@ class Machine:
         self.peak_rss = 0
 
     def start(self) -> None:
-        self._process.cpu_percent()  # the first call only sets the clock
+        self._process.cpu_percent()  # the first calls only set the clock
+        psutil.cpu_percent()
         self._thread.start()
 
     @property
@@ -43,6 +47,7 @@ class Machine:
     def _sample(self) -> None:
         step = SAMPLE_SECONDS if self._limit is None else _WATCH_SECONDS
         due = 0.0
+        gpus = Gpus(installed())
         while True:
             rss = self._process.memory_info().rss
             self.peak_rss = max(self.peak_rss, rss)
@@ -53,7 +58,7 @@ class Machine:
             if due <= 0:
                 due = SAMPLE_SECONDS
                 try:
-                    self._spool.system(self._values(rss))
+                    self._spool.system(self._values(rss) | gpus.readings())
                 except OSError:  # a full disk is met, and named, by the thread that trains
                     return
             if self._ended.wait(step):
@@ -61,10 +66,15 @@ class Machine:
 
     def _values(self, rss: int) -> dict[str, float]:
         memory = psutil.virtual_memory()
+        disk = psutil.disk_usage(str(self._folder))
         values = {
             "cpu_percent": self._process.cpu_percent(),
             "rss_bytes": float(rss),
+            "machine_cpu_percent": psutil.cpu_percent(),
             "memory_percent": memory.percent,
+            "memory_bytes": float(memory.total - memory.available),
+            "disk_percent": disk.percent,
+            "disk_free_bytes": float(disk.free),
         }
         if (cuda := _cuda()) is not None:
             values["gpu_memory_bytes"] = float(cuda.memory_allocated())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -284,6 +285,105 @@ def test_a_gap_in_a_log_does_not_hide_what_follows(measured: Engine) -> None:
     assert answer["text"] == "begin\nend\n"
     assert answer["next_offset"] == 54
     assert text_of(measured, None, 54) == answer | {"offset": 54, "text": ""}
+
+
+def test_the_end_of_a_log_is_had_without_knowing_its_length(measured: Engine) -> None:
+    store = Store(measured)
+    store.write(rows(log(1, 0, "first\n"), log(2, 6, "ünd\n"), log(3, 11, "last\n")))
+    assert text_of(measured, tail=5) == text_of(measured) | {"offset": 11, "text": "last\n"}
+    within = text_of(measured, tail=9)  # begins within the ü
+    assert (within["offset"], within["text"]) == (8, "nd\nlast\n")
+    assert text_of(measured, tail=1000)["text"] == "first\nünd\nlast\n"
+    assert text_of(measured, 2, tail=10)["text"] == ""
+
+
+LOG = """\
+10:00:00 INFO loading the model
+tokenizers: UserWarning: slow
+step 1 of 100
+10:00:05 ERROR Cannot go on
+Traceback (most recent call last):
+  File "run.py", line 3, in <module>
+
+ValueError: Größe 0
+10:00:06 DEBUG and out
+FATAL: gone
+"""
+
+
+def test_a_log_is_searched_by_text_and_level_line_by_line(measured: Engine) -> None:
+    data = LOG.encode()
+    cuts = [0, 7, 40, 41, 130, len(data)]
+    pieces = [(begin, data[begin:end].decode()) for begin, end in itertools.pairwise(cuts)]
+    Store(measured).write(rows(*(log(n, begin, text) for n, (begin, text) in enumerate(pieces, 1))))
+
+    def found(**wanted: Any) -> list[tuple[str | None, str]]:
+        with database.read(measured) as connection:
+            answer = telemetry.search_log(connection, JOB, **wanted)
+        assert all(data[one["offset"] :].startswith(one["text"].encode()) for one in answer["items"])
+        assert answer["next"] is None
+        return [(one["level"], one["text"]) for one in answer["items"]]
+
+    lines = LOG.splitlines()
+    levels = ["INFO", "WARNING", None, "ERROR", "ERROR", "ERROR", "ERROR", "ERROR", "DEBUG", "CRITICAL"]
+    assert found() == list(zip(levels, lines, strict=True))
+    assert found(level="WARNING") == [one for one in found() if one[0] in ("WARNING", "ERROR", "CRITICAL")]
+    assert found(text="größe") == [("ERROR", "ValueError: Größe 0")]
+    assert found(text="GO", level="CRITICAL") == [("CRITICAL", "FATAL: gone")]
+    within = data.index(b"  File")
+    assert found(after_offset=within, level="ERROR")[0] == ("ERROR", lines[5]), "a traceback that began before"
+
+
+def test_a_search_through_a_long_log_goes_on_where_it_stopped(
+    measured: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunebus.projections.telemetry.output.SEARCHED_BYTES", 20_000)
+    text = "".join(f"line {number} {'needle' if number % 500 == 0 else ''}\n" for number in range(5000))
+    texts = [text[begin : begin + 4000] for begin in range(0, len(text), 4000)]
+    Store(measured).write(rows(*(log(n, n * 4000, piece) for n, piece in enumerate(texts))))
+    after, asked, found = 0, 0, []
+    while after is not None:
+        with database.read(measured) as connection:
+            answer = telemetry.search_log(connection, JOB, text="NEEDLE", after_offset=after, limit=3)
+        found += [one["text"] for one in answer["items"]]
+        after, asked = answer["next"], asked + 1
+    assert found == [f"line {number} needle" for number in range(0, 5000, 500)]
+    assert asked >= len(text) // 20_000
+
+
+def test_a_machines_readings_are_series_by_time(measured: Engine) -> None:
+    store = Store(measured)
+    began = 1_767_225_600.0
+    for attempt, begin in ((1, 0), (2, 30_000)):
+        readings = [
+            {"k": "system", "n": n, "t": began + 2 * (begin + n), "values": {"cpu_percent": float((begin + n) % 101)}}
+            for n in range(30_000)
+        ]
+        readings[70]["values"] = {"cpu_percent": 400.0, "gpu0_percent": 3}
+        readings[5]["t"] = 1e300  # a clock that cannot be right
+        store.write(rows(*readings, attempt=attempt))
+
+    def asked(*wanted: Any) -> dict[str, Any]:
+        with database.read(measured) as connection:
+            return telemetry.machine_series(connection, JOB, *wanted)
+
+    whole = asked()
+    busy = whole["series"]["cpu_percent"]
+    assert (whole["attempts"], whole["last_time"]) == ([1, 2], began + 2 * 59_999)
+    assert 1000 < len(busy["times"]) == len(busy["values"]) <= 1500
+    assert busy["sampled"]
+    assert busy["times"] == sorted(set(busy["times"]))
+    assert (busy["times"][0], max(busy["values"]), min(busy["values"])) == (began, 400.0, 0.0)
+    assert whole["series"]["gpu0_percent"]["times"] == [began + 140, began + 60_140]
+    later = asked(["cpu_percent"], whole["last_time"] - 20, 1500)
+    assert list(later["series"]) == ["cpu_percent"]
+    assert not later["series"]["cpu_percent"]["sampled"]
+    assert later["series"]["cpu_percent"]["times"] == [began + 2 * (59_990 + n) for n in range(10)]
+    assert asked(None, whole["last_time"])["series"] == {}
+    forget(measured, tables.rollups, tables.series)
+    assert asked()["series"]["gpu0_percent"] == whole["series"]["gpu0_percent"], "of an old file"
+    assert store.roll_up_old() == 1
+    assert asked() == whole
 
 
 def test_the_newest_attempts_log_is_shown_unless_another_is_named(measured: Engine) -> None:
