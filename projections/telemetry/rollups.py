@@ -23,7 +23,7 @@ Point = tuple[int, float, float]
 
 END = 2**63  # beyond every step and every millisecond
 FAN = 4  # stretches of a level in one of the next
-_FIRST = {METRICS: 16, SYSTEM: 65_536}
+_FIRST = {METRICS: 32, SYSTEM: 65_536}
 _PACKED = struct.Struct("<qdd")
 _LATEST = 1e12  # Unix seconds
 _SANE = (system.c.t >= 0, system.c.t < _LATEST)
@@ -131,7 +131,7 @@ def read(
     for name, extent in wanted.items():
         level = 0
         since, until = max(begin, extent.first), min(end, extent.last + 1)
-        while extent.rolled_up and 2 * (until - since) > room * width(source, level + 1):
+        while extent.rolled_up and 4 * (until - since) > room * width(source, level + 1):  # a stretch keeps about four
             level += 1
         if level:
             if begin <= extent.first:

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import itemgetter, lt
 from typing import Any
@@ -87,14 +88,17 @@ def without_rollups(connection: Connection) -> list[str]:
 
 
 def _by_series(rows: Rows) -> dict[Key, list[MetricRow]]:
-    found: defaultdict[Key, list[MetricRow]] = defaultdict(list)
+    jobs: defaultdict[str, defaultdict[str, list[MetricRow]]] = defaultdict(partial(defaultdict, list))
     for row in rows.metrics:
-        found[row[0], METRICS, row[1]].append(row)
+        jobs[row[0]][row[1]].append(row)
+    found = {(job_id, METRICS, name): points for job_id, names in jobs.items() for name, points in names.items()}
     for job_id, attempt, n, text, t in rows.system:
         at = rollups.milliseconds(t)
         if at is not None:
             for name, value in pydantic_core.from_json(text).items():
-                found[job_id, SYSTEM, name].append((job_id, name, at, attempt, n, float(value), None, t))
+                found.setdefault((job_id, SYSTEM, name), []).append(
+                    (job_id, name, at, attempt, n, float(value), None, t)
+                )
     return {key: _in_order(found) for key, found in found.items()}
 
 
