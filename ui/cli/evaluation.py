@@ -172,7 +172,7 @@ def remove(
         remove_job(call, "EvaluationJob", "evaluation_job", job_id, delete_files)
 
 
-add_logs(evaluate, "eval", "ID", "Print what the evaluation process of one job said.")
+add_logs(evaluate, "eval", "ID --tail 2000", "Print what the evaluation process of one job said.")
 
 
 @command(

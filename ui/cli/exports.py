@@ -114,7 +114,7 @@ def remove(
     remove_job(call, "ExportJob", "export_job", id, delete_files)
 
 
-add_logs(exports, "export", "ID", "Print what the exporting process said.")
+add_logs(exports, "export", "ID --grep error --level WARNING", "Print what the exporting process said.")
 
 
 def watch_to_the_end(call: Call, job_id: str) -> None:

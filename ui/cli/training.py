@@ -203,7 +203,7 @@ def system(call: Call, id: Identity, **fields: Any) -> None:
 def add_logs(group: typer.Typer, name: str, example: str, what: str) -> None:
     """The command that prints what the process of a job said; the same for every kind of job."""
 
-    @command(group, "logs", help=what, epilog=f"Example: tunebus {name} logs {example} --follow")
+    @command(group, "logs", help=what, epilog=f"Example: tunebus {name} logs {example}")
     def logs(
         call: Call,
         id: Identity,
@@ -226,7 +226,7 @@ def add_logs(group: typer.Typer, name: str, example: str, what: str) -> None:
             _print_found(call, id, {"attempt": attempt, "text": grep, "level": level.upper() if level else None})
 
 
-add_logs(train, "train", "my-adapter", "Print what the training process said.")
+add_logs(train, "train", "my-adapter --follow", "Print what the training process said.")
 
 
 def _print_found(call: Call, job_id: str, wanted: dict[str, Any]) -> None:
