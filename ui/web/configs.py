@@ -104,7 +104,7 @@ def _head(config: Document) -> Markup:
         [
             (say("configs.list.type"), _type(config)),
             (say("configs.list.family"), _family(config)),
-            (say("configs.default"), config["is_default"]),
+            (say("configs.about.is_default"), config["is_default"]),
             (say("configs.list.added"), moment(config["added_at"])),
             (say("configs.id"), tag("code", config["id"])),
         ]
@@ -220,18 +220,20 @@ def _chooser(config: Document, others: Sequence[Document], other: Document | Non
     )
 
 
-def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """Every setting of two bodies, those that differ first, and whether it does. What a body lacks differs."""
-    names = dict.fromkeys([*one, *other])
+def difference(kind: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """Every setting of two bodies, those that differ first, and whether it does. What a body does not say is as usual;
+    where nothing is usual, it differs."""
     nothing = object()
-    found = [(name, one.get(name, nothing) != other.get(name, nothing)) for name in names]
+    usual = {setting.name: setting.default for setting in settings.of(kind).values()}
+    whole = [{**dict.fromkeys([*one, *other], nothing), **usual, **body} for body in (one, other)]
+    found = [(name, whole[0][name] != whole[1][name]) for name in dict.fromkeys([*one, *other])]
     return sorted(found, key=lambda pair: not pair[1])
 
 
 def _difference(config: Document, other: Document) -> Markup:
     known = settings.of(config["type"]) if config["type"] == other["type"] else {}
     rows = []
-    found = difference(config["config"], other["config"])
+    found = difference(config["type"], config["config"], other["config"])
     for name, differs in found:
         mark = join([icon("compare"), " ", say("configs.differs")]) if differs else say("configs.same")
         rows.append(
@@ -343,7 +345,8 @@ def _field(setting: Setting, value: Any) -> Markup:
     """A field without a name: what it holds is part of the document."""
     at = control_id("configs-setting", setting.name)
     own = {"id": at, "data_setting": setting.name, "data_kind": setting.kind}
-    empty = say("configs.default_is", default=setting.default_words)
+    usual = setting.default_words
+    empty = usual if setting.default is None else say("configs.default_is", default=usual)
     if setting.kind in ("choice", "flag"):
         choices = setting.choices if setting.kind == "choice" else ("true", "false")
         chosen = "" if value is None else (str(value).lower() if setting.kind == "flag" else str(value))

@@ -219,7 +219,6 @@ def _dataset_chooser(datasets: Sequence[Document], dataset: Document | None, bef
         kind="tb-filter",
         action="/prompts",
         data_partial="",
-        aria_label=say("prompts.field.dataset"),
     )
 
 

@@ -14,6 +14,9 @@ from tests.fixtures.studio import Studio, eventually
 
 pytestmark = pytest.mark.browser
 
+# The first look at a file starts a child, which takes its time on a busy machine.
+expect.set_options(timeout=30_000)
+
 TRAP = "<img src=x onerror=\"document.title='broken'\">${document.title='broken'}{{constructor}}"
 
 

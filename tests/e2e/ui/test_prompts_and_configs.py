@@ -15,6 +15,9 @@ from tests.fixtures.studio import Studio
 
 pytestmark = pytest.mark.browser
 
+# The first look at a file starts a child, which takes its time on a busy machine.
+expect.set_options(timeout=30_000)
+
 
 def id_of(page: Page) -> str:
     return parse_qs(urlsplit(page.url).query)["id"][0]

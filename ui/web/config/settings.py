@@ -41,7 +41,9 @@ class Setting:
 
     @property
     def default_words(self) -> str:
-        return shown(self.default) if self.default is not None else say("configs.decided")
+        if self.default is not None:
+            return shown(self.default)
+        return _words(self.name, "default") or say("configs.decided")
 
 
 @cache

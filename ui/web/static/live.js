@@ -109,7 +109,7 @@ function update(node, wanted) {
   for (const { name, value } of wanted.attributes) {
     if (!own.includes(name) && node.getAttribute(name) !== value) node.setAttribute(name, value);
   }
-  if (node.hasAttribute("data-keep") || node.matches("time[data-ago], [data-since]")) return;
+  if (node.matches("[data-keep], [data-load], time[data-ago], [data-since]")) return;
   if (node.nodeName === "TEXTAREA") return; // what a person typed stays
   children(node, wanted);
 }

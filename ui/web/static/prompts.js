@@ -56,8 +56,7 @@ async function generate(button) {
 
 document.addEventListener("input", (event) => {
   if (!event.target.form?.matches("form[data-example]") || !NAMES.includes(event.target.name)) return;
-  clearTimeout(typing);
-  typing = setTimeout(show, TYPING);
+  soon(TYPING);
 });
 
 document.addEventListener("change", (event) => {
@@ -65,15 +64,19 @@ document.addEventListener("change", (event) => {
 });
 
 document.addEventListener("tunebus:drafted", (event) => {
-  if (event.target.matches?.("form[data-example]")) show();
+  if (event.target.matches?.("form[data-example]")) soon(0);
 });
 
 /** An editor that has just come, or is for another dataset now, shows its example. */
 document.addEventListener("tunebus:changed", () => {
   const form = editor();
-  if (!form || form.dataset.ownExample === form.dataset.example) return;
-  show();
+  if (form && form.dataset.ownExample !== form.dataset.example) soon(0);
 });
+
+function soon(pause) {
+  clearTimeout(typing);
+  typing = setTimeout(show, pause);
+}
 
 function example(html) {
   const there = document.querySelector("[data-example-place]");
@@ -89,6 +92,8 @@ async function show() {
   for (const field of templates(form)) typed[field.name] = field.value;
   const layout = document.querySelector("[data-layout]")?.value;
   if (layout) typed.model_id = layout;
+  const there = document.querySelector("[data-example-place]");
+  there?.setAttribute("aria-busy", "true");
   let answer;
   try {
     const asked = await fetch("/check/prompt", {
@@ -101,6 +106,7 @@ async function show() {
     return; // what is standing says that the studio is away
   }
   if (now !== turn) return;
+  there?.removeAttribute("aria-busy");
   clearErrors(form);
   if (!answer.error) example(answer.html);
   else {
