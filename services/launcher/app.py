@@ -20,6 +20,7 @@ from tunebus.contracts.errors import Code, fail
 from tunebus.contracts.identifiers import timestamp
 from tunebus.services.launcher import plan
 from tunebus.services.launcher.supervisor import Service, ServicePlan, adopt_orphans, reap_orphans, stop_in_order
+from tunebus.services.platform import password
 from tunebus.services.platform.home import Home, HomeLock
 from tunebus.services.platform.server import NatsServer, read_or_make_password
 from tunebus.services.platform.settings import Settings
@@ -66,8 +67,8 @@ class Studio:
     def run(self) -> None:
         """Start everything and stay until a signal comes.
 
-        Errors: `conflict` for a home or a port in use, `invalid` for a home that cannot be, `unavailable` for a bus
-        that does not answer.
+        Errors: `conflict` for a home or a port in use, `invalid` for a home that cannot be, `not_permitted` for pages
+        that others reach without a password, `unavailable` for a bus that does not answer.
         """
         self.home.create()
         lock = HomeLock(self.home)
@@ -75,6 +76,7 @@ class Studio:
         try:
             self._end_leftovers()
             if self._ui:
+                password.demand(self._settings)
                 self._settings = self._settings.model_copy(update={"ui_port": plan.claim_ui_port(self._settings)})
             adopt_orphans()
             with self._signals_caught():

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     ui_host: str = "127.0.0.1"
     ui_port: int = Field(default=7860, ge=0, le=65535, description="0: any free port")
     ui_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    ui_password_file: Path | None = Field(
+        default=None, description="a file with the pages' password; default: that of `tunebus password set`, if any"
+    )
     ui_upload_limit_mb: int = Field(default=200, gt=0)
     lease_seconds: float = Field(default=30.0, gt=0)
     idle_claim_seconds: float = Field(default=30.0, gt=0, description="how often an idle worker asks without a bell")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tunebus.contracts.errors import Code, fail
-from tunebus.services.platform import process
+from tunebus.services.platform import password, process
 from tunebus.services.platform.settings import Settings
 from tunebus.ui.web.studio import Studio
 
@@ -23,6 +23,7 @@ CLOSE_SECONDS = 2
 
 
 async def main(service: process.Service) -> None:
+    password.demand(service.settings)
     studio = Studio(service.settings)
     listener = listen(service.settings)
     shutil.rmtree(studio.incoming, ignore_errors=True)  # uploads that nobody added before the last stop

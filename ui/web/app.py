@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.services.platform import password
 from tunebus.ui.web import (
     activity,
     adapters,
@@ -31,6 +32,7 @@ from tunebus.ui.web import (
 )
 from tunebus.ui.web.acting import Acting, json_body
 from tunebus.ui.web.live import Live
+from tunebus.ui.web.login import Door
 from tunebus.ui.web.page import Page, frame, html
 from tunebus.ui.web.refusals import refusal
 from tunebus.ui.web.security import Application, Guard
@@ -61,7 +63,16 @@ _log = logging.getLogger(__name__)
 
 
 def build(studio: Studio, port: int) -> Application:
-    """The whole application for one studio, served on `port`."""
+    """The whole application for one studio, served on `port`, behind its door and its guard."""
+    given = studio.settings
+    # A little more than the limit of a file: a form around it has parts of its own.
+    limit = given.ui_upload_limit_mb * 1_000_000 + 100_000
+    door = Door(pages(studio, port), given)
+    return Guard(door, hosts=(given.ui_host, *given.ui_allowed_hosts), body_limit=limit)
+
+
+def pages(studio: Studio, port: int) -> FastAPI:
+    """Everything that is served, unguarded."""
     given = studio.settings
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _routes(app, studio)
@@ -86,9 +97,7 @@ def build(studio: Studio, port: int) -> Application:
         theme=theme(),
         head=head(),
     )
-    # A little more than the limit of a file: a form around it has parts of its own.
-    limit = given.ui_upload_limit_mb * 1_000_000 + 100_000
-    return Guard(app, hosts=(given.ui_host, *given.ui_allowed_hosts), body_limit=limit)
+    return app
 
 
 def _routes(app: FastAPI, studio: Studio) -> None:
@@ -164,6 +173,7 @@ def _unknown(name: str) -> TunebusError:
 
 
 def _blocks(studio: Studio) -> Any:
+    guarded = password.current(studio.settings) is not None
     blocks = gr.Blocks(title="Tunebus", analytics_enabled=False, delete_cache=(_HOUR, 24 * _HOUR))
     for page in PAGES:
         if page.path:
@@ -172,7 +182,7 @@ def _blocks(studio: Studio) -> Any:
     with blocks:
         for page in PAGES:
             blocks.current_page = page.path
-            html(frame(PAGES, page), elem_id="tb-frame")
+            html(frame(PAGES, page, guarded=guarded), elem_id="tb-frame")
             page.build(studio, blocks)
             blocks.load(None, None, None, js=f"() => {{ document.title = '{say(page.title)} · Tunebus' }}")
     # No event of ours waits in Gradio's queue, which would look for one a thousand times a second (4 % of a core).

@@ -89,8 +89,8 @@ def part(name: str) -> Any:
     return html(tag("div", id=f"tb-{name}", data_part=name))
 
 
-def frame(pages: Sequence[Page], current: Page) -> Markup:
-    """The head of a page: the name, the way to every page, and room for warnings."""
+def frame(pages: Sequence[Page], current: Page, *, guarded: bool = False) -> Markup:
+    """The head of a page: the name, the way to every page, the way out where a password is asked for, and warnings."""
     brand = tag("a", tag("span", kind="tb-mark", aria_hidden="true"), "Tunebus", kind="tb-brand", href="/")
     groups = []
     for name in GROUPS:
@@ -126,7 +126,9 @@ def frame(pages: Sequence[Page], current: Page) -> Markup:
         data_theme_switch="",
     )
     skip = tag("a", say("frame.skip"), kind="tb-skip", href="#tb-content")
-    head = tag("header", brand, opener, menu, look, kind="tb-header")
+    leave = tag("button", say("login.out"), kind="tb-button tb-quiet tb-theme")
+    door = tag("form", leave, method="post", action="/logout", kind="tb-door") if guarded else Markup("")
+    head = tag("header", brand, opener, menu, look, door, kind="tb-header")
     warning = tag("div", id="tb-warning", data_part="warning")
     return join([skip, head, warning, tag("div", id="tb-content", tabindex="-1")])
 

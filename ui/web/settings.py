@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -15,9 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+from tunebus.services.platform import password
 from tunebus.services.platform.logs import redact
 from tunebus.services.platform.settings import PREFIX, Settings
 from tunebus.ui.web import storage
+from tunebus.ui.web.login import LOGOUT
 from tunebus.ui.web.markup import Markup, banner, bytes_text, icon, join, link, pairs, section, table, tag, text
 from tunebus.ui.web.page import Arguments, Page, html, part
 from tunebus.ui.web.studio import Document, Studio
@@ -149,7 +152,20 @@ def _places(studio: Studio) -> Markup:
 
 
 def _access(studio: Studio) -> list[Markup]:
-    return [tag("p", say("settings.access.open"))]
+    """Whether a password is asked for, how to leave, and how to change that."""
+    guarded = password.current(studio.settings) is not None
+    words = tag("p", say("settings.access.guarded" if guarded else "settings.access.open"))
+    leave = tag(
+        "form",
+        tag("button", say("login.out"), kind="tb-button"),
+        method="post",
+        action=LOGOUT,
+        kind="tb-actions",
+    )
+    command = f"tunebus password set --home {shlex.quote(str(studio.settings.home))}"
+    copy = tag("button", icon("copy"), say("settings.access.copy"), type="button", kind="tb-button", data_copy=command)
+    how = tag("p", say("settings.access.change" if guarded else "settings.access.set"), kind="tb-small")
+    return [words, leave if guarded else Markup(""), how, tag("p", tag("code", command), copy, kind="tb-command")]
 
 
 async def doctor(studio: Studio, arguments: Arguments) -> Markup:

@@ -130,6 +130,10 @@ async function send({ id, act, data }) {
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ id, data }),
     });
+    if (answer.status === 401) {
+      window.location.reload(); // to sign in; it is asked again after that
+      return { outcome: "pending" };
+    }
     return await answer.json();
   } catch {
     return { outcome: "pending" };

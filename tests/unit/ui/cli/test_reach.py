@@ -73,6 +73,7 @@ def reached(run: Run, bus: FakeBus, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "execv", become)
     for file in ("faq.csv", "large.yaml", "studio.json"):
         Path(file).write_text("r: 8\n")
+    Path("password.txt").write_text("long enough to be one\n")
     home = tmp_path / "home"
     home.mkdir()
     (home / "run.json").write_text(json.dumps({"pid": os.getpid(), "state": "ready", "services": {}}))
