@@ -49,6 +49,15 @@ HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
+# What the pages use of Gradio's own API; it offers more, up to editing an application's code.
+OFFERED = tuple(
+    f"/gradio_api/{name}"
+    for name in (
+        "app_id", "cancel", "component_server", "file=", "heartbeat/", "info", "login_check", "queue/", "reset",
+        "run/", "startup-events", "theme.css", "upload",
+    )
+)  # fmt: skip
+_GRADIO = ("/gradio_api", "/monitoring")
 _REPLACED = frozenset(name for name, _ in HEADERS)
 _FILES = ("/assets/", "/static/", "/tunebus/", "/favicon.ico", "/theme.css")
 
@@ -137,6 +146,8 @@ class Guard:
         length = headers.get(b"content-length", "0")
         if length.isdigit() and int(length) > self._limit:
             return 413, self._too_large()
+        if scope["type"] == "http" and scope["path"].startswith(_GRADIO) and not scope["path"].startswith(OFFERED):
+            return 404, Problem(code=Code.NOT_FOUND, message="these pages do not offer that")
         return None
 
     def _too_large(self) -> Problem:

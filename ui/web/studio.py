@@ -216,7 +216,7 @@ class Studio:
             if "operator" in watches:
                 found.append(self.operator.revision)
             return digest(*found)
-        except DBAPIError:
+        except (database.DatabaseError, DBAPIError):
             return "unavailable"
 
     def _engines(self) -> tuple[Engine, Engine]:
