@@ -108,9 +108,16 @@ async def example(studio: Studio, arguments: Arguments) -> Markup:
         shown = seen["rendered"][row]
     return tag(
         "figure",
-        tag("figcaption", say("train.example.title", row=row + 1, rows=f"{dataset['rows']:,}"), kind="tb-small"),
+        tag(
+            "figcaption",
+            say("train.example.title", row=f"{row + 1:,}", rows=f"{dataset['rows']:,}"),
+            " ",
+            say("train.example.learnt"),
+            " ",
+            tag("button", say("train.example.another"), type="button", kind="tb-link", id="tb-another-row"),
+            kind="tb-small",
+        ),
         tag("pre", tag("span", shown["prompt"]), tag("mark", shown["completion"])),
-        tag("figcaption", say("train.example.learnt"), kind="tb-small"),
         kind="tb-figure-example",
     )
 

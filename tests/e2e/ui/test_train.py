@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.fixtures.browser import Browsing
 from tests.fixtures.studio import Studio, eventually
@@ -45,7 +45,12 @@ def test_from_a_file_to_a_queued_job_in_three_clicks(browsing: Browsing, served:
     expect(page.locator("#tb-train-example mark")).to_be_visible()
     expect(page.locator("[data-step-state=review]")).to_contain_text("ready")
     page.locator("[name=hold]").evaluate("field => { field.value = 'true' }")  # leaves the trainer to other tests
+    leaving: list[Route] = []
+    page.route("**/jobs?id=*", leaving.append)
     page.locator("#tb-start").click()  # 3
+    eventually(lambda: page.evaluate("true") and leaving, "the page is left", 30)
+    expect(page.locator("#tb-start")).to_have_attribute("aria-busy", "true")  # until the next page is there
+    leaving[0].continue_()
     page.wait_for_url("**/jobs?id=*")
     with served.client() as client:
         job = client.get_fine_tuning_job(id=page.url.split("id=")[1])
@@ -182,6 +187,8 @@ def test_the_keyboard_alone_creates_watches_and_stops_a_job(browsing: Browsing, 
     expect(page.locator("[data-step-state=review]")).to_contain_text("ready")
     tab_to("[name=max_steps]")
     keys.type("3000")
+    tab_to("[name=adapter_name]")
+    keys.type("keyboard-made")
     tab_to("#tb-start")
     expect(page.locator("#tb-estimate")).to_contain_text("3,000")
     keys.press("Enter")
@@ -194,6 +201,9 @@ def test_the_keyboard_alone_creates_watches_and_stops_a_job(browsing: Browsing, 
 
         eventually(lambda: state() == "running", "it runs", 120)
         expect(page.locator("#tb-job .tb-badge").first).to_contain_text("running")
+        card = browsing.open("/").locator("#tb-running .tb-card", has_text="keyboard-made")
+        expect(card.locator(".tb-sparkline")).to_be_visible()
+        expect(card.get_by_role("progressbar")).to_be_visible()
         tab_to("#tb-stop")
         keys.press("Enter")
         tab_to("#tb-stop-now")

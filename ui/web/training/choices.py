@@ -13,7 +13,7 @@ from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.training.composing import CONFIGS, as_typed
 from tunebus.ui.web.words import say
 
-STARTER_MODEL, STARTER_DATASET = "artifact:starter/model", "artifact:starter/questions.jsonl"
+STARTER_MODEL = "artifact:starter/model"
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {"max_steps": 40, "dataset_fraction": 0.25, "lora.r": 8},
     "balanced": {},
@@ -28,6 +28,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 """What each preset types into the form; what only others type is emptied."""
 STARTER_TAKES = ("learning_rate", "batch_size", "num_epochs")
+"""What of the starter pack's settings suits its model on any rows."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ async def choices(studio: Studio, arguments: Arguments) -> Choices:
         if has_gpu:
             initial["num_gpu"] = 1
         if model and model["location"] == STARTER_MODEL:
-            initial |= recommended if dataset and dataset["location"] == STARTER_DATASET else suits
+            initial |= suits
         own = [one for one in prompts if dataset and one["dataset_id"] == dataset["id"]]
         if own:
             initial["prompt_id"] = own[-1]["id"]

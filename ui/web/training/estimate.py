@@ -125,7 +125,7 @@ def _way(words: str, change: Document, says: str) -> Markup:
     shown = ", ".join(f"{name} {value}" for name, value in change.items())
     return tag(
         "button",
-        tag("strong", words),
+        tag("strong", words[:1].upper() + words[1:]),
         tag("span", f"{shown}{says}", kind="tb-small"),
         type="button",
         kind="tb-choice",
