@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from tunebus.contracts.client import AsyncClient
 from tunebus.contracts.envelope import Outcome
-from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.contracts.errors import Code, Problem, TunebusError, fail, from_validation
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.queries import QUERIES, Query
 from tunebus.projections import freshness, queries
@@ -151,7 +152,12 @@ class Studio:
 
     async def ask(self, name: str, **arguments: Any) -> Document:
         """A query's answer from SQL. Errors: `not_found`, `invalid`, `unavailable`."""
-        return await asyncio.to_thread(self._read, QUERIES[name].model_validate(arguments))
+        kind = QUERIES[name]
+        try:
+            query = kind.model_validate(arguments)
+        except ValidationError as error:
+            raise TunebusError(from_validation(error, kind.model_fields)) from None
+        return await asyncio.to_thread(self._read, query)
 
     async def items(self, name: str, **arguments: Any) -> list[Document]:
         """Every item of a list, page by page."""
