@@ -93,13 +93,7 @@ def test_each_field_says_at_once_what_is_wrong_with_it(browsing: Browsing, serve
 def test_what_cannot_fit_says_how_it_would_and_is_queued_anyway(browsing: Browsing, served: Studio) -> None:
     page = open_form(browsing)
     fill(page, "batch_size", "400000")
-    warning = page.locator("#tb-estimate .tb-banner-warning")
-    expect(warning).to_contain_text("no trainer that is there has more")
-    expect(warning.locator("[data-fill]")).to_have_count(3)
-    expect(page.locator("#tb-wait-words")).to_contain_text("Wait for a trainer with")
-    page.locator("#tb-command > summary").click()
-    expect(page.locator("#tb-spelling")).to_contain_text("--num-memory")
-    page.locator("#tb-start").click()
+    page.locator("[name=batch_size]").press("Enter")  # at once, before anybody has said what that needs
     page.wait_for_url("**/jobs?id=*")
     with served.client() as client:
         job = client.get_fine_tuning_job(id=page.url.split("id=")[1])
@@ -109,6 +103,16 @@ def test_what_cannot_fit_says_how_it_would_and_is_queued_anyway(browsing: Browsi
 
     again = open_form(browsing, f"/train?clone={job['id']}")
     expect(again.locator("[name=batch_size]")).to_have_value("400000")
+    opened(again, "machine")
+    fill(again, "num_memory", "")
+    warning = again.locator("#tb-estimate .tb-banner-warning")
+    expect(warning).to_contain_text("no trainer that is there has more")
+    expect(warning.locator("[data-fill]")).to_have_count(3)
+    expect(again.locator("#tb-wait-words")).to_contain_text("Wait for a trainer with")
+    again.locator("#tb-command > summary").click()
+    expect(again.locator("#tb-spelling")).to_contain_text("--num-memory")
+    again.locator("#tb-wait").uncheck()
+    expect(again.locator("#tb-spelling")).not_to_contain_text("--num-memory")
     way = again.locator("#tb-estimate [data-fill]").first
     change = json.loads(way.get_attribute("data-fill") or "")
     way.click()

@@ -37,6 +37,7 @@ document.addEventListener("submit", (event) => {
 });
 
 async function press(button) {
+  if (isBusy(button)) return;
   if (button.dataset.confirm && !(await confirmed(button.dataset.confirm, button.textContent))) return;
   const values = JSON.parse(button.dataset.values ?? "{}");
   button.closest("dialog")?.close();
@@ -49,6 +50,7 @@ async function press(button) {
 }
 
 async function submit(form) {
+  if (isBusy(form)) return;
   clearErrors(form);
   const data = { ...JSON.parse(form.dataset.values ?? "{}"), ...fields(form) };
   busy(form, true);
@@ -59,6 +61,8 @@ async function submit(form) {
     if (form.hasAttribute("data-reset")) form.reset();
   }
 }
+
+const isBusy = (element) => element.getAttribute("aria-busy") === "true"; // pressed twice is asked once
 
 /** Shows that a form's request is under way, on the form and on the button that sends it. */
 function busy(form, on) {
@@ -108,20 +112,20 @@ export async function asked(act, data) {
   for (;;) {
     const answer = await send(request);
     if (answer.outcome !== "pending") return answer;
-    await new Promise((resolve) => { setTimeout(resolve, AGAIN); });
+    await pause(AGAIN);
   }
 }
 
-/** Sends one request and sees to it that its answer is learnt. Returns the first answer, which `leaves` the page if an
- * address to go to is known: what shows that it is under way then stays until that page is there. */
+/** Sends one request until its answer is learnt, and returns that. It `leaves` the page if there is an address to go to:
+ * what shows that it is under way then stays until that page is there. */
 async function start(source, data, form = null) {
   const { act, done = "", goto = "", draft = "" } = source.dataset;
   const request = { id: crypto.randomUUID(), act, data, done, goto, draft };
   remember(request);
-  const answer = await send(request);
-  const leaves = settle(request, answer, form);
-  return { ...answer, leaves };
+  return settle(request, await send(request), form);
 }
+
+const pause = (time) => new Promise((resolve) => { setTimeout(resolve, time); });
 
 async function send({ id, act, data }) {
   try {
@@ -140,18 +144,19 @@ async function send({ id, act, data }) {
   }
 }
 
-function settle(request, answer, form = null) {
-  if (answer.outcome === "pending") {
+async function settle(request, first, form = null) {
+  let answer = first;
+  while (answer.outcome === "pending") {
     request.box ??= notice(escape(say("not_confirmed")), { kind: "info", stays: true });
-    setTimeout(async () => settle(request, await send(request), form), AGAIN);
-    return false;
+    await pause(AGAIN);
+    answer = await send(request);
   }
   forget(request.id);
   request.box?.remove();
   if (answer.error) {
     const left = form ? showErrors(form, answer.error) : answer.error;
     if (left) notice(problem(left), { kind: "error" });
-    return false;
+    return answer;
   }
   if (request.draft) document.dispatchEvent(new CustomEvent("tunebus:accepted", { detail: { draft: request.draft } }));
   const goto = answer.goto || request.goto.replace("{id}", encodeURIComponent(answer.id ?? ""));
@@ -159,11 +164,11 @@ function settle(request, answer, form = null) {
   if (goto) {
     sessionStorage.setItem("tunebus-said", said);
     window.location.assign(goto);
-    return true;
+    return { ...answer, leaves: true };
   }
   notice(escape(said));
   look();
-  return false;
+  return answer;
 }
 
 /** Puts each wrong field's message beside it; returns what belongs to no field of the form. */
@@ -222,6 +227,11 @@ function remember({ id, act, data, done, goto, draft }) {
 function forget(id) {
   sessionStorage.setItem(KEY, JSON.stringify(remembered().filter((one) => one.id !== id)));
 }
+
+// A page that a browser kept while another was shown is no longer leaving.
+window.addEventListener("pageshow", ({ persisted }) => {
+  if (persisted) for (const one of document.querySelectorAll("form[aria-busy], button[aria-busy]")) one.removeAttribute("aria-busy");
+});
 
 // What an earlier page of this tab said on leaving, and what it never learnt.
 const said = sessionStorage.getItem("tunebus-said");

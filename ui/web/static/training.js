@@ -6,11 +6,16 @@ import { escape, morph, problem, say } from "./live.js";
 
 const TYPING = 250;
 const NAMES_TRIED = 20;
+const PATIENCE = 5000;
 const touched = new Set();
 let spellings = {};
 let spelling = "cli";
 let asking = 0;
+let underWay = 0;
 let typing = 0;
+let due = false; // something was typed that nothing was asked about yet
+let settling = false;
+let settled = false;
 let shownExample = "";
 
 const formOf = () => document.getElementById("tb-train");
@@ -18,7 +23,13 @@ const byName = (form, name) => form.elements.namedItem(name);
 
 /** Asks what the form comes to, and shows it, unless something else was typed meanwhile. */
 async function check(form) {
-  const number = ++asking;
+  clearTimeout(typing);
+  due = false;
+  underWay += 1;
+  await ask(form, ++asking).finally(() => { underWay -= 1; });
+}
+
+async function ask(form, number) {
   let answer;
   try {
     const response = await fetch(`/check/${form.dataset.check}`, {
@@ -240,8 +251,25 @@ async function upload(form, input) {
 }
 
 function soon(form, pause = TYPING) {
+  due ||= pause <= TYPING;
   clearTimeout(typing);
   typing = setTimeout(() => check(form), pause);
+}
+
+/** Sends the form once it is known what it comes to, which decides whether the job asks for memory to wait for. */
+async function settle(form) {
+  settling = true;
+  const start = document.getElementById("tb-start");
+  start.setAttribute("aria-busy", "true");
+  if (due) check(form);
+  for (const until = Date.now() + PATIENCE; (due || underWay) && Date.now() < until;) {
+    await new Promise((resolve) => { setTimeout(resolve, 50); });
+  }
+  start.removeAttribute("aria-busy");
+  settling = false;
+  settled = true;
+  form.requestSubmit(start);
+  settled = false;
 }
 
 document.addEventListener("tunebus:drafted", (event) => {
@@ -266,6 +294,12 @@ for (const type of ["input", "change"]) {
 
 document.addEventListener("submit", (event) => {
   if (event.target.id !== "tb-train") return;
+  if (settling || (!settled && (due || underWay))) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (!settling) settle(event.target);
+    return;
+  }
   for (const field of event.target.elements) touched.add(field.name);
   asking += 1; // what was asked before would take away what the studio now says
 }, true);
