@@ -15,7 +15,7 @@ from tunebus.ui.web.page import Arguments, Page, html, part
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.training import estimate, spelling
 from tunebus.ui.web.training.choices import choices
-from tunebus.ui.web.training.composing import chosen_configs, compose, refuse_wrong
+from tunebus.ui.web.training.composing import CLONE, as_clone, chosen_configs, compose, refuse_wrong
 from tunebus.ui.web.training.form import ACTION, CHECK, form
 from tunebus.ui.web.words import say
 
@@ -41,12 +41,13 @@ async def check(studio: Studio, typed: Mapping[str, Any]) -> Document:
     """What a form comes to: `errors` by field, the command in its `spellings`, what it would need, and what empty
     fields take. Nothing is started."""
     command = await composed(studio, typed)
+    sent = await as_sent(studio, typed, command)
     answer: Document = {
         "errors": [],
         "spellings": {
-            "cli": spelling.command_line(command),
-            "python": spelling.python(command),
-            "json": spelling.message(command),
+            "cli": spelling.command_line(*sent),
+            "python": spelling.python(*sent),
+            "json": spelling.message(*sent),
         },
         "estimate": "",
         "wait_memory": None,
@@ -82,11 +83,22 @@ async def composed(studio: Studio, typed: Mapping[str, Any]) -> Document:
     return compose(typed, configs)
 
 
+async def as_sent(studio: Studio, typed: Mapping[str, Any], command: Document) -> tuple[str, Document]:
+    """The name and the data of what is sent: a clone says what it was made from, and what is different."""
+    if not typed.get(CLONE):
+        return spelling.START, command
+    job = await studio.ask("GetFineTuningJob", id=str(typed[CLONE])[:200])
+    return spelling.CLONE, as_clone(job, command)
+
+
 async def start(asking: Asking) -> Done:
     """Queue what the form asks for. Errors: all that is wrong with it."""
     command = await composed(asking.studio, asking.data)
     refuse_wrong(command)
-    outcome = await asking.send("StartFineTuningJob", command)
+    try:
+        outcome = await asking.send(*await as_sent(asking.studio, asking.data, command))
+    except TunebusError as error:
+        raise TunebusError(_in_the_form(error.problem)) from None
     return Done(id=outcome.id, words=say("train.queued"), goto=f"/jobs?id={outcome.id}")
 
 
@@ -119,6 +131,14 @@ async def example(studio: Studio, arguments: Arguments) -> Markup:
         ),
         tag("pre", tag("span", shown["prompt"]), tag("mark", shown["completion"])),
         kind="tb-figure-example",
+    )
+
+
+def _in_the_form(problem: Problem) -> Problem:
+    """A problem by the names of the form's fields."""
+    details = [_in_the_form(one) for one in problem.details or ()] or None
+    return problem.model_copy(
+        update={"param": (problem.param or "").removeprefix("changes.") or None, "details": details}
     )
 
 

@@ -118,6 +118,14 @@ def test_what_cannot_fit_says_how_it_would_and_is_queued_anyway(browsing: Browsi
     way.click()
     for name, value in change.items():
         expect(again.locator(f"[name='{name}']")).to_have_value(value)
+    opened(again, "queue")
+    again.locator("[name=hold]").select_option("true")
+    again.locator("#tb-start").click()
+    again.wait_for_url(lambda address: "/jobs?id=" in address)
+    with served.client() as client:
+        origin = client.get_fine_tuning_job(id=again.url.split("id=")[1])["origin"]
+    assert (origin["kind"], origin["job_id"]) == ("clone", job["id"])
+    assert set(change) <= set(origin["difference"])
 
 
 def test_presets_and_the_address_set_the_fields_that_the_estimate_then_speaks_of(

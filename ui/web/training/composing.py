@@ -15,10 +15,16 @@ from tunebus.ui.web.training.fields import INLINE
 
 CONFIGS = "configs"
 """The form's own field: which config is chosen for which settings."""
+CLONE = "clone"
+"""The form's own field: the job that it began with."""
 WAIT = "wait_memory"
 """The form's own field: GiB to wait for, where no worker that is there has what the estimate says."""
 
+OWN = frozenset({"adapter_name", "depends_on", "hold", "priority"})
+"""What a clone does not take from the job it is made from."""
 EVERY_LAYER = "all-linear"
+
+REFERENCES = ("dataset_id", "base_model_id", "prompt_id")  # may have been asked for by name
 
 Document = dict[str, Any]
 
@@ -28,7 +34,9 @@ def compose(form: Mapping[str, Any], configs: Mapping[str, Mapping[str, Any]]) -
 
     Defaults are left out. A config of which something is changed is sent as settings of its own.
     """
-    command = {name: value for name, value in form.items() if name not in (CONFIGS, WAIT) and value not in ("", None)}
+    command = {
+        name: value for name, value in form.items() if name not in (CONFIGS, WAIT, CLONE) and value not in ("", None)
+    }
     if form.get(WAIT) and "num_memory" not in command:
         command["num_memory"] = form[WAIT]
     chosen = form.get(CONFIGS)
@@ -71,17 +79,29 @@ def refuse_wrong(command: Mapping[str, Any]) -> None:
 
 
 def as_typed(job: Mapping[str, Any]) -> Document:
-    """What a form would hold that asks for what a job asked for; the name of what it made is not asked for again."""
+    """What a form would hold that asks for what a job asked for, but for its name and its place in the queue."""
     form: Document = {}
     for name, value in (job.get("asked") or {}).items():
         if name in INLINE and isinstance(value, Mapping):
             form |= {f"{name}.{inner}": setting for inner, setting in value.items()}
         elif name in INLINE:
             form[f"{CONFIGS}.{name}"] = value
-        elif name != "adapter_name":
+        elif name not in OWN:
             form[name] = value
-    references = ("dataset_id", "base_model_id", "prompt_id")  # may have been asked for by name
-    return form | {name: job[name] for name in references if job.get(name) and (name in form or name != "prompt_id")}
+    return form | {name: job[name] for name in REFERENCES if job.get(name) and (name in form or name != "prompt_id")}
+
+
+def as_clone(job: Mapping[str, Any], command: Mapping[str, Any]) -> Document:
+    """The data of a `CloneFineTuningJob` that comes to the same as a start by `command`, and says what is different."""
+    before = {name: value for name, value in (job.get("asked") or {}).items() if name not in OWN}
+    before |= {name: job[name] for name in REFERENCES if name in before and job.get(name)}
+    names = [name for name in {**before, **command} if name != "adapter_name"]
+    changes = {name: command.get(name) for name in names if before.get(name) != command.get(name)}
+    for name, value in before.items():
+        if changes.get(name, value) is None and _is_default(name, value):
+            changes.pop(name, None)
+    name = command.get("adapter_name")
+    return {"id": job["id"], "changes": changes, **({"adapter_name": name} if name else {})}
 
 
 def _is_default(name: str, value: Any) -> bool:

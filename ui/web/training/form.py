@@ -9,9 +9,9 @@ from typing import Any
 from tunebus.ui.web.markup import Markup, join, link, tag
 from tunebus.ui.web.studio import DATASET_SUFFIXES
 from tunebus.ui.web.training.choices import PRESETS, Choice, Choices
-from tunebus.ui.web.training.composing import CONFIGS, WAIT
+from tunebus.ui.web.training.composing import CLONE, CONFIGS, WAIT
 from tunebus.ui.web.training.fields import GROUPS, MAIN, Field, field
-from tunebus.ui.web.words import say
+from tunebus.ui.web.words import phrase, say
 
 STEPS = ("data", "model", "method", "settings", "review")
 ACTION = "start_training"
@@ -27,7 +27,12 @@ def form(choices: Choices, *, clone: str, fixed: Iterable[str], upload_limit_mb:
         _step("method", _method(choices)),
         _step("settings", _settings(choices)),
     )
+    begun = [
+        tag("p", phrase("train.clone", job=link(clone, "/jobs", id=clone)), kind="tb-clone"),
+        tag("input", type="hidden", name=CLONE, value=clone),
+    ]
     inside = [
+        *(begun if clone else ()),
         tag("div", *steps, kind="tb-train-steps"),
         tag("div", _step("review", _review(choices)), kind="tb-train-review"),
     ]

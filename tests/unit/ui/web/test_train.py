@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import typer
 from tunebus.contracts.client import Client
-from tunebus.contracts.commands import StartFineTuningJob, validate
+from tunebus.contracts.commands import CloneFineTuningJob, Command, StartFineTuningJob, validate
 from tunebus.contracts.commands.fine_tuning_job import FineTuningFields
 from tunebus.contracts.errors import TunebusError
 from tunebus.contracts.recipes import LoraSettings, TrainingArguments
+from tunebus.ui.cli import lifecycle
 from tunebus.ui.cli.options import given
-from tunebus.ui.cli.training import train
 from tunebus.ui.web.training import estimate, spelling
-from tunebus.ui.web.training.composing import as_typed, compose, refuse_wrong
+from tunebus.ui.web.training.composing import as_clone, as_typed, compose, refuse_wrong
 from tunebus.ui.web.training.fields import APART, INLINE, NOT_BUILT, fields
 from tunebus.ui.web.words import catalogue
 from typer.core import TyperGroup
@@ -113,39 +113,63 @@ def test_every_wrong_field_is_named_at_once() -> None:
     }
 
 
-def parsed_by_the_command_line(line: str) -> dict[str, Any]:
+def parsed_by_the_command_line(line: str) -> tuple[str, dict[str, Any]]:
     words = shlex.split(line.replace("\\\n", ""))
-    assert words[:3] == ["tunebus", "train", "start"]
-    group = typer.main.get_command(train)
+    assert words[:2] == ["tunebus", "train"]
+    group = typer.main.get_command(lifecycle.train)
     assert isinstance(group, TyperGroup)
-    context = group.commands["start"].make_context("start", words[3:])
-    return given({name: value for name, value in context.params.items() if name in StartFineTuningJob.model_fields})
+    found = group.commands[words[2]].make_context(words[2], words[3:]).params
+    parsed = given({name: value for name, value in found.items() if name in StartFineTuningJob.model_fields})
+    if words[2] == "clone":
+        parsed |= {"id": found["id"], "changes": lifecycle.changes(found["settings"])}
+    return words[2], parsed
 
 
-@pytest.mark.parametrize("command", [THINGS, EVERYTHING, {**THINGS, "lora": "config-id", "method": "full"}])
-def test_three_spellings_say_the_same_command(command: dict[str, Any]) -> None:
-    meant = validate(StartFineTuningJob, command)
-    assert validate(StartFineTuningJob, parsed_by_the_command_line(spelling.command_line(command))) == meant
-    assert validate(StartFineTuningJob, json.loads(spelling.message(command))["data"]) == meant
-    call = next(node for node in ast.walk(ast.parse(spelling.python(command))) if is_start(node))
-    arguments = {one.arg: ast.literal_eval(one.value) for one in call.keywords}  # type: ignore[attr-defined]
-    assert validate(StartFineTuningJob, arguments) == meant
-    assert hasattr(Client, "start_fine_tuning_job")
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        (StartFineTuningJob, THINGS),
+        (StartFineTuningJob, EVERYTHING),
+        (StartFineTuningJob, {**THINGS, "lora": "config-id", "method": "full"}),
+        (CloneFineTuningJob, {"id": "j", "changes": {}}),
+        (
+            CloneFineTuningJob,
+            {"id": "a job", "changes": {**EVERYTHING, "seed": None}, "adapter_name": "n"},
+        ),
+    ],
+)
+def test_three_spellings_say_the_same_command(kind: type[Command], command: dict[str, Any]) -> None:
+    meant = validate(kind, command)
+    name, parsed = parsed_by_the_command_line(spelling.command_line(kind.__name__, command))
+    assert name == {StartFineTuningJob: "start", CloneFineTuningJob: "clone"}[kind]
+    assert validate(kind, parsed) == meant
+    sent = json.loads(spelling.message(kind.__name__, command))
+    assert sent["type"] == kind.__name__
+    assert validate(kind, sent["data"]) == meant
+    calls = [
+        node for node in ast.walk(ast.parse(spelling.python(kind.__name__, command))) if isinstance(node, ast.Call)
+    ]
+    (call,) = [one for one in calls if ast.unparse(one.func).startswith("studio.")]
+    assert hasattr(Client, ast.unparse(call.func).removeprefix("studio."))
+    assert validate(kind, {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}) == meant
 
 
-def is_start(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "studio.start_fine_tuning_job"
-
-
-def test_a_clone_asks_for_what_the_job_asked_for() -> None:
-    job = {**THINGS, "prompt_id": "p", "asked": {**EVERYTHING, "dataset_id": "by name"}}
-    typed = as_typed(job)
-    assert "adapter_name" not in typed
-    nested: dict[str, Any] = {}
-    for name, value in typed.items():
+def test_a_clone_asks_for_what_the_job_asked_for_and_says_what_is_different() -> None:
+    job = {**THINGS, "id": "j", "prompt_id": "p", "asked": {**EVERYTHING, "dataset_id": "by name", "num_cpu": None}}
+    typed: dict[str, Any] = {}
+    for name, value in as_typed(job).items():
         settings, _, inner = name.rpartition(".")
-        (nested.setdefault(settings, {}) if settings else nested)[inner] = value
-    assert compose(nested, {}) == {name: value for name, value in EVERYTHING.items() if name != "adapter_name"}
+        (typed.setdefault(settings, {}) if settings else typed)[inner] = value
+    command = compose(typed, {})
+    own = {"adapter_name", "depends_on", "hold", "priority"}
+    assert command == {name: value for name, value in EVERYTHING.items() if name not in own}
+    assert as_clone(job, command) == {"id": "j", "changes": {}}
+    other = {**command, "seed": 7, "adapter_name": "n", "hold": True}
+    del other["notes"]
+    changes = {"seed": 7, "hold": True, "notes": None}
+    assert as_clone(job, other) == {"id": "j", "changes": changes, "adapter_name": "n"}
+    said = {**job, "asked": {**THINGS, "num_gpu": 0}}  # a default that was said is one still
+    assert as_clone(said, THINGS)["changes"] == {}
     by_config = as_typed({**THINGS, "prompt_id": None, "asked": {**THINGS, "lora": "c"}})
     assert by_config == {**THINGS, "configs.lora": "c"}
 
