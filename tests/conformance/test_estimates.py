@@ -43,8 +43,13 @@ async def test_an_estimate_says_what_a_job_needs_term_by_term(running: Running) 
     assert whole["trainable_parameters"] == 3_803_392
     assert whole["memory"]["optimizer"] == 8 * 3_803_392
     assert whole["disk"]["checkpoint"] > 10 * found["disk"]["checkpoint"]
+    assert whole["resolved"]["lora"] is None
+    assert whole["resolved"]["training_arguments"]["learning_rate"] == 2e-5
+    assert whole["resolved"]["sources"]["learning_rate"] == "default"
     narrow = await estimate(running, lora={"r": 16, "target_modules": ["q_proj", "v_proj"]})
     assert narrow["trainable_parameters"] == 16 * (2048 + 1536)
+    assert narrow["resolved"]["lora"]["target_modules"] == ["q_proj", "v_proj"]
+    assert narrow["resolved"]["sources"]["target_modules"] == "command"
 
 
 async def test_an_estimate_is_held_against_the_workers_and_says_how_to_need_less(running: Running) -> None:

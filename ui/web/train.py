@@ -30,9 +30,8 @@ def build(studio: Studio, blocks: Any) -> None:
 async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
     """The form as it begins, which its script then keeps, and what there is to choose from now."""
     found = await choices(studio, arguments)
-    clone = arguments.get("clone", "")[:200]
-    fixed = [field for name, field in _FIXED.items() if arguments.get(name) and not clone]
-    made = form(found, clone=clone, fixed=fixed, upload_limit_mb=studio.settings.ui_upload_limit_mb)
+    fixed = [field for name, field in _FIXED.items() if arguments.get(name) and found.clone_of is None]
+    made = form(found, fixed=fixed, upload_limit_mb=studio.settings.ui_upload_limit_mb)
     options = tag("div", id="tb-train-choices", hidden="", data_choices=json.dumps(found.document()))
     return {"training": join([made, options])}
 

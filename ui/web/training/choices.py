@@ -55,6 +55,7 @@ class Choices:
     jobs: Sequence[Choice]
     has_gpu: bool
     initial: Mapping[str, Any]
+    clone_of: Document | None = None
 
     def document(self) -> Document:
         """For the script of the page, which adapts the form to what has come and gone."""
@@ -84,8 +85,9 @@ async def choices(studio: Studio, arguments: Arguments) -> Choices:
     recommended = studio.recommended()
     suits = {name: recommended[name] for name in STARTER_TAKES if name in recommended}
     initial: Document = {}
-    if clone:
-        initial = as_typed(await studio.ask("GetFineTuningJob", id=clone))
+    clone_of = await studio.ask("GetFineTuningJob", id=clone) if clone else None
+    if clone_of is not None:
+        initial = as_typed(clone_of)
     else:
         dataset, model = chosen(datasets, arguments.get("dataset")), chosen(models, arguments.get("model"))
         initial = {"dataset_id": dataset and dataset["id"], "base_model_id": model and model["id"]}
@@ -110,6 +112,7 @@ async def choices(studio: Studio, arguments: Arguments) -> Choices:
         jobs=[Choice(one["id"], f"{one['adapter_name']} ({one['state']})") for one in queue["items"]],
         has_gpu=has_gpu,
         initial=initial,
+        clone_of=clone_of,
     )
 
 

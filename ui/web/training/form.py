@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tunebus.ui.web.markup import Markup, join, link, tag
-from tunebus.ui.web.studio import DATASET_SUFFIXES
+from tunebus.ui.web.studio import DATASET_SUFFIXES, Document
 from tunebus.ui.web.training.choices import PRESETS, Choice, Choices
 from tunebus.ui.web.training.composing import CLONE, CONFIGS, WAIT
 from tunebus.ui.web.training.fields import GROUPS, MAIN, Field, field
@@ -19,7 +19,7 @@ CHECK = "training"
 SPELLINGS = ("cli", "python", "json")
 
 
-def form(choices: Choices, *, clone: str, fixed: Iterable[str], upload_limit_mb: int) -> Markup:
+def form(choices: Choices, *, fixed: Iterable[str], upload_limit_mb: int) -> Markup:
     """The whole form. `fixed` are the fields that the address has chosen."""
     steps = (
         _step("data", _data(choices, upload_limit_mb)),
@@ -27,12 +27,9 @@ def form(choices: Choices, *, clone: str, fixed: Iterable[str], upload_limit_mb:
         _step("method", _method(choices)),
         _step("settings", _settings(choices)),
     )
-    begun = [
-        tag("p", phrase("train.clone", job=link(clone, "/jobs", id=clone)), kind="tb-clone"),
-        tag("input", type="hidden", name=CLONE, value=clone),
-    ]
+    began = choices.clone_of
     inside = [
-        *(begun if clone else ()),
+        _began(began) if began else "",
         tag("div", *steps, kind="tb-train-steps"),
         tag("div", _step("review", _review(choices)), kind="tb-train-review"),
     ]
@@ -44,10 +41,15 @@ def form(choices: Choices, *, clone: str, fixed: Iterable[str], upload_limit_mb:
         novalidate="",
         data_act=ACTION,
         data_check=CHECK,
-        data_draft=f"train-{clone}" if clone else "train",
+        data_draft=f"train-{began['id']}" if began else "train",
         data_draft_fixed=" ".join(fixed),
         data_keep="",
     )
+
+
+def _began(job: Document) -> Markup:
+    words = phrase("train.clone", job=link(job["adapter_name"], "/jobs", id=job["id"]))
+    return join([tag("p", words, kind="tb-clone"), tag("input", type="hidden", name=CLONE, value=job["id"])])
 
 
 def _step(name: str, *children: object) -> Markup:
