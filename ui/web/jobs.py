@@ -19,6 +19,9 @@ from tunebus.ui.web.studio import Document, Studio
 NEWEST_STEPS = 60
 """So many last steps hold the newest point of every curve that is measured at each."""
 
+MEMORY = ("gpu_memory_bytes", "rss_bytes")
+"""Readings of the memory that matters, the first that there is."""
+
 PARTS = ("jobs-head", "jobs-bulk", "jobs", "jobs-pages", "job", "actions", "figures", "tabs", "tab")
 
 
@@ -53,15 +56,18 @@ async def _made_from(studio: Studio, job: Document) -> str | None:
 
 
 async def _measured(studio: Studio, job: Document) -> Measured:
-    """The newest points; nothing while telemetry cannot be read."""
+    """The newest points and readings; nothing while telemetry cannot be read."""
     curves: dict[str, Any] = {}
-    if job["kind"] != EXPORT:
-        since = max(-1, ((job["progress"] or {}).get("step") or job["step"]) - NEWEST_STEPS)
-        with contextlib.suppress(TunebusError):
+    memory = None
+    with contextlib.suppress(TunebusError):
+        if job["kind"] != EXPORT:
+            since = max(-1, ((job["progress"] or {}).get("step") or job["step"]) - NEWEST_STEPS)
             newest = await studio.ask("GetMetrics", job_id=job["id"], since_step=since)
             seldom = await studio.ask("GetMetrics", job_id=job["id"], names=list(figures.SELDOM))
             curves = {**newest["series"], **seldom["series"]}
-    return Measured(curves)
+        readings = await studio.ask("GetSystemMetrics", job_id=job["id"], names=list(MEMORY), points=2)
+        memory = next((readings["series"][name]["values"][-1] for name in MEMORY if name in readings["series"]), None)
+    return Measured(curves, memory if isinstance(memory, float) else None)
 
 
 PAGE = Page("jobs", "jobs.title", build, read, EVERYTHING, {"rerun": head.rerun}, actions=requests.ACTIONS)

@@ -25,6 +25,9 @@ TUNABLE = (
 )
 """What a clone is most often made for: (field of the command, its name in the recipe, how it is read)."""
 
+STEPS = 200
+"""So many of the newest checkpoints can be chosen to branch from."""
+
 
 def actions(job: Document) -> Markup:
     made: list[object] = []
@@ -154,7 +157,7 @@ def _derived(job: Document) -> list[object]:
         say("jobs.clone.do"),
         goto="/jobs?id={id}",
     )
-    steps = sorted({point["step"] for point in job["checkpoints"]}, reverse=True)
+    steps = sorted({point["step"] for point in job["checkpoints"]}, reverse=True)[:STEPS]
     if steps:
         options = [tag("option", say("jobs.branch.step_of", step=f"{step:,}"), value=str(step)) for step in steps]
         choose = tag("select", *options, name="step", data_as="integer", id="tb-branch-step")

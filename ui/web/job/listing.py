@@ -30,6 +30,7 @@ from tunebus.ui.web.words import phrase, say
 
 PER_PAGE = 50
 DEEPEST = 10_000_000
+LABEL_CHARACTERS = 50
 GROUPS = {"active": ACTIVE, "waiting": WAITING, "ended": ENDED}
 SORTS = ("created", "updated", "name", "state", "duration", "loss")
 
@@ -56,6 +57,7 @@ class Wanted:
         found = cls(**given)  # type: ignore[arg-type]  # all that is left is text
         return replace(
             found,
+            label=found.label[:LABEL_CHARACTERS],
             kind=found.kind if found.kind in KINDS else "",
             state=found.state if found.state in (*STATES, *GROUPS) else "",
             sort=found.sort if found.sort in SORTS else "created",

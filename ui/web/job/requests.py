@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from tunebus.contracts.commands.fine_tuning_job import FineTuningFields
 from tunebus.contracts.errors import Code, Problem, TunebusError, fail
 from tunebus.ui.web.acting import Action, Asking, Done
 from tunebus.ui.web.comparison import start_against_base
@@ -54,12 +55,19 @@ async def retry_suggested(asking: Asking) -> Done:
 
 
 async def derive_job(asking: Asking) -> Done:
-    """Queue a clone or a branch of a job, with `changes`, and `more` of them as an object. Errors: the command's."""
+    """Queue a clone or a branch of a job as it is now, with `changes`, and `more` of them as an object.
+
+    What a suggestion changed of it since it was asked for is kept. Errors: the command's.
+    """
     changes, more = asking.data.get("changes", {}), asking.data.get("more", {})
     if not isinstance(changes, dict) or not isinstance(more, dict):
         raise fail(Code.INVALID, say("jobs.refused.no_object"), param="more", hint='{"lora": {"r": 32}}')
     command = "BranchFineTuningJob" if asking.data.get("by") == "branch" else "CloneFineTuningJob"
-    given: Document = {"id": _text(asking, "id"), "changes": {**changes, **more}}
+    job = await find(asking.studio, _text(asking, "id"))
+    since = {
+        name: now for name, (_, now) in (job.get("changes") or {}).items() if name in FineTuningFields.model_fields
+    }
+    given: Document = {"id": job["id"], "changes": {**since, **changes, **more}}
     given |= {name: asking.data[name] for name in ("adapter_name", "step") if asking.data.get(name) is not None}
     outcome = await asking.send(command, given)
     return Done(id=outcome.id)

@@ -19,6 +19,8 @@ from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.timeline import happened
 from tunebus.ui.web.words import catalogue, say
 
+SHOWN = 200  # checkpoints, and events from either end
+
 Tab = Callable[[Studio, Document, Measured, Arguments], Awaitable[Markup]]
 
 
@@ -125,7 +127,7 @@ async def _checkpoints(studio: Studio, job: Document, measured: Measured, argume
     best = _best_step(job["checkpoints"])
     gone = await asyncio.to_thread(_gone, studio, job)
     rows = []
-    for point in reversed(job["checkpoints"]):
+    for point in job["checkpoints"][: -SHOWN - 1 : -1]:
         made: list[object] = []
         if point["uri"] in gone:
             rows.append(_checkpoint(point, best, tag("span", say("jobs.checkpoints.gone"), kind="tb-small")))
@@ -150,7 +152,11 @@ async def _checkpoints(studio: Studio, job: Document, measured: Measured, argume
         )
         rows.append(_checkpoint(point, best, tag("div", *made, kind="tb-actions")))
     heads = [say(f"jobs.checkpoints.{name}") for name in ("step", "loss", "eval_loss", "attempt", "when", "do")]
-    return join([tag("p", say("jobs.checkpoints.lead"), kind="tb-small"), table(heads, rows, kind="tb-checkpoints")])
+    parts: list[object] = [tag("p", say("jobs.checkpoints.lead"), kind="tb-small"), table(heads, rows)]
+    left = len(job["checkpoints"]) - SHOWN
+    if left > 0:
+        parts.append(tag("p", say("jobs.checkpoints.earlier", count=left), kind="tb-small"))
+    return join(parts)
 
 
 def _checkpoint(point: Mapping[str, Any], best: int | None, do: Markup) -> Sequence[object]:
@@ -318,6 +324,7 @@ _OWN = (
 
 async def _events(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
     events = await studio.items("ListEvents", entity_id=job["id"], aggregate=job["kind"])
+    left = max(0, len(events) - 2 * SHOWN)
     rows = [
         tag(
             "li",
@@ -330,8 +337,10 @@ async def _events(studio: Studio, job: Document, measured: Measured, arguments: 
             tag("div", tag("strong", event["type"]), tag("span", happened(event["type"], event["data"])), _by(event)),
             data_key=str(event["position"]),
         )
-        for event in events
+        for event in (events if not left else [*events[:SHOWN], *events[-SHOWN:]])
     ]
+    if left:
+        rows.insert(SHOWN, tag("li", tag("span", say("jobs.events.left_out", count=left))))
     return tag("div", tag("ol", *rows, kind="tb-timeline"), id="tb-timeline")
 
 

@@ -128,3 +128,12 @@ def test_other_settings_of_a_clone_are_an_object(ledger: Ledger) -> None:
     with pytest.raises(TunebusError) as caught:
         do(ledger, "derive_job", {"id": "t", "more": "r=4"})
     assert caught.value.problem.param == "more"
+
+
+def test_a_clone_keeps_what_a_suggestion_changed(ledger: Ledger) -> None:
+    ledger.jobs["t"]["changes"] = {"max_length": [2, 96], "optim": ["adamw_torch", "adafactor"]}
+    do(ledger, "derive_job", {"id": "t", "by": "branch", "changes": {"seed": 7}, "step": 20})
+    assert ledger.sent[0][:2] == (
+        "BranchFineTuningJob",
+        {"id": "t", "changes": {"max_length": 96, "seed": 7}, "step": 20},
+    )
