@@ -112,6 +112,7 @@ PAGE = Page(
         "uses": uses.listed,
         "removal": uses.removal,
     },
+    data={"progress": adding.progress},
     downloads={"dataset": files.download},
     actions={"keep_dataset_upload": adding.keep_upload, "map_dataset": showing.map_again},
 )

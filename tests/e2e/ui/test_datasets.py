@@ -148,6 +148,23 @@ def test_columns_get_their_roles_and_broken_rows_are_named_by_line(
         assert "with-them" not in [one["name"] for one in client.list_prompts(limit=1000).items]
 
 
+def test_a_long_file_says_how_far_it_is_and_is_added(browsing: Browsing, served: Studio, data: Path) -> None:
+    file = data / "long.jsonl"
+    line = json.dumps({"question": "How long is it?" * 20, "answer": "Very long. " * 30}) + "\n"
+    file.write_text(line * 60_000)
+    page = browsing.open(f"/datasets?add=path&path={file}")
+    expect(page.locator("#tb-look")).to_contain_text("the rest is when it is added")
+    page.get_by_role("button", name="Add the dataset").click()
+    working = page.locator("#tb-notices progress")
+    expect(working).to_have_attribute("max", str(file.stat().st_size))
+    page.wait_for_url("**/datasets?id=*")
+    with served.client() as client:
+        dataset = client.get_dataset(id=dataset_of(page))
+        assert (dataset["rows"], dataset["statistics"]["duplicate_rows"]) == (60_000, 59_999)
+        assert client.send("RemoveDataset", id=dataset["id"]).error is None
+    file.unlink()
+
+
 def test_names_and_rows_that_look_like_html_stay_text(browsing: Browsing, served: Studio, data: Path) -> None:
     file = data / "trap.jsonl"
     file.write_text(json.dumps({"question": TRAP, "answer": TRAP, "<b>x</b>": TRAP}) + "\n" + rows(5))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID, uuid5
 
 from tunebus.contracts.errors import Code, fail
 from tunebus.ui.web.acting import Asking, Done
@@ -65,7 +66,7 @@ def look_address(arguments: Arguments) -> str:
 def _upload(studio: Studio, arguments: Arguments) -> Markup:
     limit = studio.settings.ui_upload_limit_mb
     name = control_id("datasets", "file")
-    given = tag("input", type="file", id=name, name="file", accept=",".join(DATASET_SUFFIXES), kind="tb-file")
+    given = tag("input", type="file", id=name, name="file", accept=",".join(DATASET_SUFFIXES))
     label = tag("label", say("datasets.add.choose"), **{"for": name})
     help = say("datasets.add.kinds", kinds=", ".join(DATASET_SUFFIXES), limit=limit)
     bar = tag("div", data_keep="", kind="tb-uploading", aria_live="polite")
@@ -160,6 +161,20 @@ async def keep_upload(asking: Asking) -> Done:
     if not all(isinstance(value, str) and 0 < len(value) <= _LONGEST for value in given.values()):
         raise fail(Code.INVALID, "choose a file first", param="file")
     return Done(id=await asking.studio.keep_upload(given["path"], str(given["name"])))
+
+
+async def progress(studio: Studio, arguments: Arguments) -> Mapping[str, Any]:
+    """How far a request of a browser is: a command's own id, or what an action makes of it for its command."""
+    try:
+        asked = UUID(arguments.get("id", ""))
+    except ValueError:
+        raise fail(Code.INVALID, "is no id", param="id") from None
+    found: Mapping[str, Any] = {}
+    for command_id in (asked, uuid5(asked, "AddDataset/")):
+        found = await studio.over_bus("GetCommandProgress", command_id=str(command_id))
+        if found["phase"] is not None:
+            break
+    return found
 
 
 async def look(studio: Studio, arguments: Arguments) -> Markup:

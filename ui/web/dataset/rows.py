@@ -307,7 +307,7 @@ async def findings(studio: Studio, arguments: Arguments) -> Markup:
     asked: dict[str, Any] = {"id": arguments.get("id", ""), "kind": kind, "limit": 50}
     if arguments.get("after"):
         asked["after"] = arguments["after"]
-    found = await studio.over_bus("ListDatasetFindings", **asked)
+    found = await studio.over_bus("ListDatasetFindings", seconds=60, **asked)
     looked = say(
         "datasets.findings.looked_all" if found["complete"] else "datasets.findings.looked",
         count=f"{found['looked_at']:,}",

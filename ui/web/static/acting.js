@@ -148,6 +148,7 @@ async function settle(request, first, form = null) {
   let answer = first;
   while (answer.outcome === "pending") {
     request.box ??= notice(escape(say("not_confirmed")), { kind: "info", stays: true });
+    document.dispatchEvent(new CustomEvent("tunebus:pending", { detail: request }));
     await pause(AGAIN);
     answer = await send(request);
   }

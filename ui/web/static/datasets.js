@@ -2,9 +2,9 @@
 // and an element with class tb-uploading. The file travels at once, with its progress shown, and the page goes to
 // ADDRESS&upload=NAME, where it is looked at. What is too large, or of another kind, is refused before it travels.
 
+import { asked } from "./acting.js";
 import { escape, look, problem, say } from "./live.js";
 
-const AGAIN = 1000;
 let travelling = null;
 
 document.addEventListener("change", (event) => {
@@ -99,23 +99,11 @@ function send(file, show) {
   });
 }
 
-/** Has the studio take over what was sent; returns its name there. Asked again until it is known. */
+/** Has the studio take over what was sent; returns its name there. */
 async function keep(path, name) {
-  const id = crypto.randomUUID();
-  for (;;) {
-    let answer = { outcome: "pending" };
-    try {
-      const asked = await fetch("/act/keep_dataset_upload", {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ id, data: { path, name } }),
-      });
-      answer = await asked.json();
-    } catch { /* the studio is away for a moment */ }
-    if (answer.error) throw Object.assign(new Error(answer.error.message), { hint: answer.error.hint ?? "" });
-    if (answer.outcome === "accepted") return answer.id;
-    await new Promise((resolve) => { setTimeout(resolve, AGAIN); });
-  }
+  const answer = await asked("keep_dataset_upload", { path, name });
+  if (answer.error) throw Object.assign(new Error(answer.error.message), { hint: answer.error.hint ?? "" });
+  return answer.id;
 }
 
 function refusal(text) {
