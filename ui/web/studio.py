@@ -29,7 +29,7 @@ from tunebus.services.platform.settings import Settings
 from tunebus.ui.web.operator import Operator
 
 ANSWER_SECONDS = 20.0
-LOOK_SECONDS = 30.0
+LOOK_SECONDS = 65.0
 STAMP_SECONDS = 0.2
 DATASET_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
@@ -171,10 +171,10 @@ class Studio:
             if after is None:
                 return found
 
-    async def over_bus(self, name: str, *, seconds: float = LOOK_SECONDS, **arguments: Any) -> Document:
-        """A query that needs the registry, because it reads files; its answer may take so many seconds."""
+    async def over_bus(self, name: str, **arguments: Any) -> Document:
+        """A query that needs the registry, because it reads files: its answer may take as long as that may."""
         client = await self.connected()
-        return await client.request(client.subjects.query(name), arguments, timeout=seconds)
+        return await client.request(client.subjects.query(name), arguments, timeout=LOOK_SECONDS)
 
     async def call(self, name: str, **arguments: Any) -> Document:
         """The registry's reply to a call that is no command. Errors: the reply's, `unavailable`."""

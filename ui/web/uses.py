@@ -57,7 +57,7 @@ def remove_dialog(aggregate: str, id: str, name: str, *, cascade: bool = False) 
 async def removal(studio: Studio, arguments: Arguments) -> Markup:
     """What stands in the way of a removal, what stays, and the button that does it."""
     found = await _found(studio, arguments)
-    aggregate = arguments["aggregate"]
+    aggregate = arguments.get("aggregate", "")
     blocks = [one for one in found["items"] if one["blocks"]]
     goes_too = [one for one in blocks if one["aggregate"] == "prompt"] if arguments.get("cascade") else []
     stands = [one for one in blocks if one not in goes_too]

@@ -127,3 +127,33 @@ def test_a_config_is_edited_as_form_and_as_json_in_step(browsing: Browsing, serv
     expect(page.locator("#tb-remove").get_by_role("button", name="Remove", exact=True)).to_be_disabled()
     with served.client() as client:
         assert client.send("StopFineTuningJob", id=held.id).error is None
+
+
+def test_what_anyone_asks_of_the_pages_is_refused_in_words(browsing: Browsing) -> None:
+    page = browsing.open("/configs")
+    browsing.expected += ["Failed to load resource"]
+    for method, path, body in (
+        ("GET", "/fragment/uses?aggregate=zzz", None),
+        ("GET", "/fragment/removal", None),
+        ("GET", "/fragment/dataset-tokens?id=starter-questions", None),
+        ("GET", "/fragment/dataset-rows?from=9", None),
+        ("GET", "/fragment/dataset-findings?id=starter-questions&kind=%3Cscript%3E", None),
+        ("GET", "/fragment/dataset-look?path=/etc/passwd", None),
+        ("GET", "/fragment/dataset-look?upload=../../x.csv&format=%00", None),
+        ("GET", "/fragment/prompt-example?id=%3Cimg%3E&seed=1e9", None),
+        ("GET", "/download/dataset?id=nope&file=../../run.json", None),
+        ("GET", "/data/progress?id=../..", None),
+        ("POST", "/check/prompt", {"dataset_id": ["x"], "seed": 10**30}),
+        ("POST", "/check/config", {"type": ["lora"], "config": "[" * 2000}),
+        (
+            "POST",
+            "/act/keep_dataset_upload",
+            {"id": "6f9619ff-8b86-4d01-b42d-00c04fc964ff", "data": {"path": "/etc/x"}},
+        ),
+        ("POST", "/act/map_dataset", {"id": "6f9619ff-8b86-4d01-b42d-00c04fc964fe", "data": {"id": {"a": 1}}}),
+    ):
+        answer = page.request.fetch(browsing.url + path, method=method, data=body)
+        error = answer.json()["error"]
+        assert 400 <= answer.status < 500, (path, error)
+        assert error["message"], path
+        assert "Traceback" not in answer.text()

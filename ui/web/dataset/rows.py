@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from tunebus.contracts.errors import Code, fail
 from tunebus.ui.web.forms import control_id
 from tunebus.ui.web.listing import address, option
 from tunebus.ui.web.markup import Markup, empty, icon, join, tag, text
@@ -95,7 +96,8 @@ async def rendered(studio: Studio, arguments: Arguments) -> Markup:
 async def tokens(studio: Studio, arguments: Arguments) -> Markup:
     """Rows as tokens; needs a model."""
     first = number_of(arguments, "from")
-    seen = await studio.over_bus("PreviewDataset", **_asked(arguments, first, TOKENIZED), lengths=False)
+    asked = _with_model(_asked(arguments, first, TOKENIZED))
+    seen = await studio.over_bus("PreviewDataset", **asked, lengths=False)
     if not seen["tokenized"]:
         return empty(say("datasets.rows.beyond", count=seen["row_count"]))
     shown = []
@@ -120,7 +122,7 @@ async def tokens(studio: Studio, arguments: Arguments) -> Markup:
 
 async def lengths(studio: Studio, arguments: Arguments) -> Markup:
     """How many tokens rows have, and which share would be cut."""
-    asked = _asked(arguments, 0, 1)
+    asked = _with_model(_asked(arguments, 0, 1))
     found = (await studio.over_bus("PreviewDataset", **asked))["token_lengths"]
     if not found["histogram"]:
         return empty(say("datasets.lengths.none"))
@@ -236,6 +238,12 @@ def _asked(arguments: Arguments, first: int, limit: int) -> dict[str, Any]:
     return asked
 
 
+def _with_model(asked: dict[str, Any]) -> dict[str, Any]:
+    if "model_id" not in asked:
+        raise fail(Code.INVALID, "is required", param="model", hint="tokens are a model's")
+    return asked
+
+
 def _pager(arguments: Arguments, seen: Document, tab: str, step: int) -> Markup:
     """Ways to the rows before and after, and to any row."""
     first, count = seen["offset"], seen["row_count"]
@@ -307,7 +315,7 @@ async def findings(studio: Studio, arguments: Arguments) -> Markup:
     asked: dict[str, Any] = {"id": arguments.get("id", ""), "kind": kind, "limit": 50}
     if arguments.get("after"):
         asked["after"] = arguments["after"]
-    found = await studio.over_bus("ListDatasetFindings", seconds=60, **asked)
+    found = await studio.over_bus("ListDatasetFindings", **asked)
     looked = say(
         "datasets.findings.looked_all" if found["complete"] else "datasets.findings.looked",
         count=f"{found['looked_at']:,}",

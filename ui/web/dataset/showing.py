@@ -86,7 +86,7 @@ def _facts(dataset: Document) -> Markup:
         tag("div", tag("span", say(f"datasets.fact.{name}")), tag("span", value, kind="tb-figure"), kind="tb-fact")
         for name, value in facts
     ]
-    return tag("div", *made, kind="tb-facts")
+    return tag("div", *made, kind="tb-facts tb-dataset-facts")
 
 
 def _counted(dataset: Document, kind: str, count: int, more: str = "") -> Markup:
