@@ -350,7 +350,7 @@ PAGE = Page(
     read,
     frozenset({"ledger", "telemetry"}),
     fragments={"adapter-card": card},
-    downloads={"adapter": download, "export": exporting.download},
+    downloads={"adapter": download, "model-export": exporting.download},
     actions={"try_it": trying.try_it, "remove_try": trying.remove_try},
     group="library",
 )

@@ -87,7 +87,7 @@ def _export(job: Document, path: str, arguments: Arguments) -> Markup:
         parts.append(_checked(job["checked"]))
     ways: list[object] = []
     if job["state"] == "succeeded" and _is_ours(job):
-        href = f"/download/export?{address('', {'id': job['id']})[1:]}"
+        href = f"/download/model-export?{address('', {'id': job['id']})[1:]}"
         ways.append(tag("a", say("exporting.download"), href=href, kind="tb-button", download=""))
     if job["state"] == "succeeded" and job["type"] != "registry":
         kept = {"id": arguments.get("id", "")[:200], "tab": "take"}

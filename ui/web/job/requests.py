@@ -37,7 +37,7 @@ async def compare_with_base(asking: Asking) -> Done:
     job = await find(asking.studio, _text(asking, "id"))
     if not job.get("adapter_id"):
         raise fail(Code.WRONG_STATE, say("jobs.refused.no_adapter"))
-    parent = await start_against_base(asking.studio, [job["adapter_id"]])
+    parent = await start_against_base(asking, [job["adapter_id"]])
     return Done(id=parent, goto=f"/evaluate?id={parent}")
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import TunebusError
-from tunebus.ui.web.comparison import METRICS, base_first, baseline_of, start_against_base
+from tunebus.ui.web.acting import Asking
+from tunebus.ui.web.comparison import METRICS, MORE_METRICS, base_first, baseline_of, best_of, start_against_base
 
 ADAPTERS = {
     "a1": {"id": "a1", "name": "first", "model_id": "m", "prompt_id": "p", "fine_tuning_job_id": "j"},
@@ -16,16 +17,24 @@ ADAPTERS = {
 }
 
 
+MODELS = {
+    "m": {"id": "m", "name": "base", "fine_tuning_job_id": None},
+    "other": {"id": "other", "name": "other", "fine_tuning_job_id": None},
+}
+ASKED = "01a1f962-8742-7dde-84fc-12a35196719d"
+
+
 class FakeStudio:
     def __init__(self) -> None:
-        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.sent: list[tuple[str, dict[str, Any], str]] = []
 
     async def ask(self, name: str, *, id: str) -> dict[str, Any]:
-        return ADAPTERS[id] if name == "GetAdapter" else {"dataset_id": "d", "prompt_id": "p"}
+        found: dict[str, Any] = {"GetAdapter": ADAPTERS, "GetModel": MODELS}.get(name, {}).get(id, {})
+        return found or {"dataset_id": "d", "prompt_id": "p"}
 
-    async def send(self, command: str, data: dict[str, Any]) -> Outcome:
-        self.sent.append((command, data))
-        return Outcome(command_id="c", outcome="accepted", id="parent")
+    async def send(self, command: str, data: dict[str, Any], command_id: str) -> Outcome:
+        self.sent.append((command, data, command_id))
+        return Outcome(command_id=command_id, outcome="accepted", id="parent")
 
 
 @pytest.fixture
@@ -33,28 +42,64 @@ def studio() -> Any:
     return FakeStudio()
 
 
-async def test_two_adapters_share_one_base(studio: Any) -> None:
-    assert await start_against_base(studio, ["a1", "a2"]) == "parent"
-    ((name, data),) = studio.sent
+@pytest.fixture
+def asking(studio: Any) -> Asking:
+    return Asking(studio, {}, ASKED)
+
+
+async def test_two_adapters_share_one_base(studio: Any, asking: Asking) -> None:
+    assert await start_against_base(asking, ["a1", "a2"]) == "parent"
+    ((name, data, _),) = studio.sent
     assert name == "StartEvaluationJob"
     base = {"base_model_id": "m", "dataset_id": "d", "prompt_id": "p"}
     assert data["combinations"] == [base, {**base, "adapter_id": "a1"}, {**base, "adapter_id": "a2"}]
 
 
-async def test_another_dataset_comes_without_the_adapters_prompt(studio: Any) -> None:
-    await start_against_base(studio, ["a1"], dataset_id="other")
+async def test_the_same_request_is_the_same_command(studio: Any, asking: Asking) -> None:
+    for _ in range(2):
+        await start_against_base(asking, ["a1"])
+    first, again = studio.sent
+    assert first == again
+
+
+async def test_another_dataset_comes_without_the_adapters_prompt(studio: Any, asking: Asking) -> None:
+    await start_against_base(asking, ["a1"], dataset_id="other")
     assert all(
         one == {**one, "dataset_id": "other"} and "prompt_id" not in one for one in studio.sent[0][1]["combinations"]
     )
 
 
-async def test_an_adapter_made_elsewhere_needs_a_dataset(studio: Any) -> None:
+async def test_a_model_that_was_not_made_here_is_scored_where_the_first_adapter_is(studio: Any, asking: Asking) -> None:
+    await start_against_base(asking, ["a1"], model_ids=["other", "m"], with_base=False, options={"max_rows": 3})
+    data = studio.sent[0][1]
+    same = {"dataset_id": "d", "prompt_id": "p"}
+    assert data["max_rows"] == 3
+    assert data["combinations"] == [
+        {"base_model_id": "other", **same},
+        {"base_model_id": "m", **same},
+        {"base_model_id": "m", **same, "adapter_id": "a1"},
+    ]
+
+
+async def test_an_adapter_made_elsewhere_needs_a_dataset(studio: Any, asking: Asking) -> None:
     with pytest.raises(TunebusError) as caught:
-        await start_against_base(studio, ["a3"])
+        await start_against_base(asking, ["a3"])
     assert caught.value.problem.param == "dataset_id"
     with pytest.raises(TunebusError):
-        await start_against_base(studio, [])
+        await start_against_base(asking, [])
     assert studio.sent == []
+
+
+def test_the_best_is_marked_only_where_there_is_one() -> None:
+    def measured(*values: float | None) -> list[dict[str, Any]]:
+        return [{"metrics": {"loss": value, "bleu": value, "rows": value}} for value in values]
+
+    by_name = {metric.name: metric for metric in (*METRICS, *MORE_METRICS)}
+    assert best_of(by_name["loss"], measured(2.0, 1.0, None)) == 1.0
+    assert best_of(by_name["bleu"], measured(0.2, 0.1)) == 0.2
+    assert best_of(by_name["loss"], measured(1.0, 1.0)) is None
+    assert best_of(by_name["loss"], measured(1.0)) is None
+    assert best_of(by_name["rows"], measured(1.0, 2.0)) is None
 
 
 def test_an_adapter_is_measured_against_its_own_base() -> None:
