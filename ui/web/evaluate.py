@@ -49,7 +49,7 @@ CHOICES = 200
 ENDED = ("stopped", "succeeded", "failed")
 ORDERS = ("original", "best", "worst", "random")
 ROW_METRICS = ("rouge_l", "exact_match", "loss", "rouge_1", "rouge_2")
-_PARTS = ("comparison", "answers", "evaluate-head", "evaluate-form", "comparisons")
+_PARTS = ("comparison", "answers", "evaluate-head", "evaluating", "comparisons")
 
 
 def build(studio: Studio, blocks: Any) -> None:
@@ -62,7 +62,7 @@ async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
         return await _comparison(studio, arguments)
     return {
         "evaluate-head": join([tag("h1", say("evaluate.title")), tag("p", say("evaluate.lead"), kind="tb-lead")]),
-        "evaluate-form": await _form(studio, arguments),
+        "evaluating": await _form(studio, arguments),
         "comparisons": await _list(studio, arguments),
     }
 
@@ -544,7 +544,7 @@ def _answer(answer: Document | None, expected: str | None) -> Markup:
 
 
 def _total(metrics: Sequence[Document]) -> int:
-    counts = next((metric["values"] for metric in metrics if metric["name"] == "rows"), [])
+    counts: Sequence[float | None] = next((metric["values"] for metric in metrics if metric["name"] == "rows"), [])
     return int(max((value for value in counts if value is not None), default=0))
 
 

@@ -162,5 +162,5 @@ def shown_card(words: str) -> Markup:
 
 
 def _field(name: str, field: Markup) -> Markup:
-    label = tag("label", say(f"exporting.{name}"), **{"for": f"tb-export-{name}"})
+    label = tag("label", say(f"exporting.field.{name}"), **{"for": f"tb-export-{name}"})
     return tag("div", label, field, kind="tb-field")

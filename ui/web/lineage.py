@@ -210,7 +210,7 @@ async def _training(studio: Studio, graph: Graph, job_id: str | None) -> Documen
             graph.join(f"job/{earlier['id']}", node.key, "origin")
     for point in _newest_checkpoints(job):
         loss = point["eval_loss"] if point["eval_loss"] is not None else point["loss"]
-        detail = "" if loss is None else say("lineage.loss", loss=f"{loss:.4g}")
+        detail = "" if loss is None else say("lineage.loss", loss=f"{loss:.3g}")
         href = address("/jobs", {"id": job["id"], "tab": "checkpoints"})
         label = say("lineage.step", step=point["step"])
         graph.put(Node(_point_key(job, point), "checkpoint", label, 2, href, detail), of=node.key, words="saved")
