@@ -126,6 +126,16 @@ def test_filters(studio: Engine) -> None:
         assert {j["state"] for j in answer(studio, ask.ListFineTuningJobs(state=state))["items"]} == {state}
     parent = added("EvaluationJobAdded")[0].data["parent_id"]
     assert {j["parent_id"] for j in answer(studio, ask.ListEvaluationJobs(parent_id=parent))["items"]} == {parent}
+    everything = answer(studio, ask.ListEvaluationJobs(limit=1000))["items"]
+    adapted = next(job for job in everything if job["adapter_id"])
+    for field, value in (("adapter_id", adapted["adapter_id"]), ("model_id", adapted["base_model_id"])):
+        column = "base_model_id" if field == "model_id" else field
+        found = answer(studio, ask.ListEvaluationJobs(limit=1000, **{field: value}))["items"]
+        assert [job["id"] for job in found] == [job["id"] for job in everything if job[column] == value]
+    scored = answer(studio, ask.ListEvaluationJobs(limit=1000, typed=False))["items"]
+    typed = answer(studio, ask.ListEvaluationJobs(limit=1000, typed=True))["items"]
+    assert {job["id"] for job in scored} == {job["id"] for job in everything if job["dataset_id"]}
+    assert {job["id"] for job in typed} == {job["id"] for job in everything if not job["dataset_id"]}
     unknown = refusal(studio, ask.ListFineTuningJobs(state="runing"))
     assert (unknown.code, unknown.param, unknown.hint) == (Code.INVALID, "state", "did you mean 'running'?")
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from tunebus.contracts.recipes import ChildJob, DatasetSource, GenerationSettings
 from tunebus.contracts.telemetry import TelemetryBatch, batch_bytes
+from tunebus.services.evaluator import generation
 from tunebus.services.evaluator.evaluation import evaluate
 from tunebus.services.evaluator.generation import Generator
 from tunebus.services.evaluator.scoring import Scorer
@@ -246,6 +247,21 @@ class TestGeneration:
         before = Generator(*model, GenerationSettings(max_new_tokens=8), [1]).answer([[5, 30]])
         model[0].generation_config.update(do_sample=True, temperature=5.0, repetition_penalty=3.0, max_length=3)
         assert Generator(*model, GenerationSettings(max_new_tokens=8), [1]).answer([[5, 30]]) == before
+
+    def test_whoever_looks_on_sees_answers_grow_and_changes_none(
+        self, model: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(generation, "REPORT_SECONDS", 0.0)
+        generator = Generator(*model, GenerationSettings(max_new_tokens=8), [1])
+        prompts = [[5, 30, 31], [7]]
+        seen: dict[int, list[str]] = {0: [], 1: []}
+        answers = generator.answer(prompts, lambda place, text: seen[place].append(text))
+        assert answers == generator.answer(prompts)
+        for place, answer in enumerate(answers):
+            assert seen[place][-1] == answer.text
+            assert len(set(seen[place])) > 1
+            lengths = [len(text) for text in seen[place]]
+            assert lengths == sorted(lengths)
 
     def test_sampling_follows_the_seed(self, model: tuple[Any, Any]) -> None:
         generator = Generator(*model, GenerationSettings(max_new_tokens=8, temperature=2.0), [1])
