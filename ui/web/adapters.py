@@ -73,11 +73,8 @@ async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
     listing = _listing({})
     jobs: dict[str, Document] = {}
     for adapter in listing.shown(items, arguments):
-        if adapter["fine_tuning_job_id"]:
-            with contextlib.suppress(TunebusError):
-                jobs[adapter["fine_tuning_job_id"]] = await studio.ask(
-                    "GetFineTuningJob", id=adapter["fine_tuning_job_id"]
-                )
+        if (job := await lineage.made_by(studio, adapter)) is not None:
+            jobs[job["id"]] = job
     listing = _listing(jobs)
     models = await studio.items("ListModels")
     empty = phrase("adapters.nothing", train=link(say("adapters.train"), "/train"))
@@ -91,10 +88,7 @@ async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
 async def _one(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
     adapter = await studio.ask("GetAdapter", id=arguments["id"][:200])
     model = await studio.ask("GetModel", id=adapter["model_id"])
-    job = None
-    if adapter["fine_tuning_job_id"]:
-        with contextlib.suppress(TunebusError):
-            job = await studio.ask("GetFineTuningJob", id=adapter["fine_tuning_job_id"])
+    job = await lineage.made_by(studio, adapter)
     names = [(key, say(f"adapters.tab.{key}")) for key in TABS]
     tab = tab_of(arguments, TABS)
     shown = {"adapter": join([_title(adapter, model), tabs("/adapters", arguments, names, adapter["name"])])}
@@ -279,7 +273,7 @@ def _take(studio: Studio, adapter: Document, model: Document) -> Markup:
                 "details",
                 tag("summary", say("exporting.card")),
                 tag("div", data_load=f"/fragment/adapter-card?id={adapter['id']}"),
-                kind="tb-more",
+                kind="tb-fold",
             )
             if folder
             else Markup(""),
@@ -314,11 +308,7 @@ async def card(studio: Studio, arguments: Arguments) -> Markup:
 async def _whole(studio: Studio, arguments: Arguments) -> tuple[Document, Document, Document | None]:
     adapter = await studio.ask("GetAdapter", id=arguments.get("id", "")[:200] or " ")
     model = await studio.ask("GetModel", id=adapter["model_id"])
-    job = None
-    if adapter["fine_tuning_job_id"]:
-        with contextlib.suppress(TunebusError):
-            job = await studio.ask("GetFineTuningJob", id=adapter["fine_tuning_job_id"])
-    return adapter, model, job
+    return adapter, model, await lineage.made_by(studio, adapter)
 
 
 def _name(adapter: Document) -> Markup:

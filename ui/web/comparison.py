@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.contracts.errors import Code, fail
 from tunebus.ui.web.acting import Asking
+from tunebus.ui.web.lineage import made_by
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
 
@@ -121,7 +122,7 @@ async def combinations(
     tuned: list[Document] = []
     for adapter_id in adapter_ids:
         adapter = await studio.ask("GetAdapter", id=adapter_id)
-        job = await _made_by(studio, adapter)
+        job = await made_by(studio, adapter) or {}
         own = {"prompt_id": adapter["prompt_id"] or job.get("prompt_id"), "dataset_id": job.get("dataset_id")}
         tuned.append(_one(adapter["name"], adapter["model_id"], own, dataset_id, prompt_id, adapter_id=adapter["id"]))
     bare: list[Document] = []
@@ -129,24 +130,12 @@ async def combinations(
         bare += [{name: value for name, value in one.items() if name != "adapter_id"} for one in tuned]
     for model_id in model_ids:
         model = await studio.ask("GetModel", id=model_id)
-        job = await _made_by(studio, model)
+        job = await made_by(studio, model) or {}
         own = {"prompt_id": job.get("prompt_id"), "dataset_id": job.get("dataset_id")}
         if own["dataset_id"] is None and tuned:
             own = {"dataset_id": tuned[0]["dataset_id"], "prompt_id": tuned[0].get("prompt_id")}
         bare.append(_one(model["name"], model["id"], own, dataset_id, prompt_id))
     return [one for number, one in enumerate(bare) if one not in bare[:number]] + tuned
-
-
-async def _made_by(studio: Studio, made: Document) -> Document:
-    """The job that made an adapter or a model; nothing where none did, or where it was removed."""
-    if not made["fine_tuning_job_id"]:
-        return {}
-    try:
-        return await studio.ask("GetFineTuningJob", id=made["fine_tuning_job_id"])
-    except TunebusError as error:
-        if error.problem.code != Code.NOT_FOUND:
-            raise
-        return {}
 
 
 def _one(

@@ -133,8 +133,8 @@ async def _form(studio: Studio, arguments: Arguments) -> Markup:
         what,
         tag("label", with_base, " ", say("evaluate.with_base"), kind="tb-check"),
         on_what,
-        tag("details", tag("summary", say("evaluate.split")), split, kind="tb-more"),
-        tag("details", tag("summary", say("evaluate.making")), making, kind="tb-more"),
+        tag("details", tag("summary", say("evaluate.split")), split, kind="tb-fold"),
+        tag("details", tag("summary", say("evaluate.making")), making, kind="tb-fold"),
         tag("div", kind="tb-plan", id="tb-evaluate-plan", data_keep="", aria_live="polite"),
         tag(
             "div",
@@ -277,7 +277,7 @@ def _side_by_side(jobs: Sequence[Document]) -> Markup:
     folded = Markup("")
     if more:
         folded = tag(
-            "details", tag("summary", say("evaluate.more")), table(heads, more, kind="tb-compare"), kind="tb-more"
+            "details", tag("summary", say("evaluate.more")), table(heads, more, kind="tb-compare"), kind="tb-fold"
         )
     return join(
         [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tunebus.contracts.errors import TunebusError
+from tunebus.contracts.errors import Code, TunebusError
 from tunebus.ui.web.listing import address
 from tunebus.ui.web.markup import Markup, job_name, join, tag
 from tunebus.ui.web.studio import Document, Studio
@@ -50,12 +50,24 @@ class Graph:
             self.edges.append((before, after, words))
 
 
+async def made_by(studio: Studio, made: Document) -> Document | None:
+    """The training that made an adapter or a model; None where none did, or where it was removed."""
+    if not made["fine_tuning_job_id"]:
+        return None
+    try:
+        return await studio.ask("GetFineTuningJob", id=made["fine_tuning_job_id"])
+    except TunebusError as error:
+        if error.problem.code != Code.NOT_FOUND:
+            raise
+        return None
+
+
 async def of_adapter(studio: Studio, adapter: Document) -> Graph:
     """Its base, its training with data and checkpoints, what scored it and what it was exported as."""
     graph = Graph(f"adapter/{adapter['id']}")
     base = _model_node(adapter["model_id"], adapter["model_name"], 0, gone="model_id" in adapter.get("removed", ()))
     graph.put(base)
-    job = await _training(studio, graph, adapter["fine_tuning_job_id"])
+    job = await _training(studio, graph, adapter)
     graph.put(_adapter_node(adapter, 3))
     if job is not None:
         graph.join(_last_of_training(graph, job), graph.current, "made")
@@ -68,7 +80,7 @@ async def of_adapter(studio: Studio, adapter: Document) -> Graph:
 async def of_model(studio: Studio, model: Document) -> Graph:
     """The training that made it, if one did, its adapters, what scored it and what it was exported as."""
     graph = Graph(f"model/{model['id']}")
-    job = await _training(studio, graph, model["fine_tuning_job_id"])
+    job = await _training(studio, graph, model)
     graph.put(_model_node(model["id"], model["name"], 3 if job else 0))
     if job is not None:
         graph.join(_last_of_training(graph, job), graph.current, "made")
@@ -187,13 +199,10 @@ def _named(node: Node) -> Markup:
     return tag("a", words, href=node.href) if node.href else tag("span", words)
 
 
-async def _training(studio: Studio, graph: Graph, job_id: str | None) -> Document | None:
-    """The job with what went into it and its checkpoints; None where there was none, or it was removed."""
-    if not job_id:
-        return None
-    try:
-        job = await studio.ask("GetFineTuningJob", id=job_id)
-    except TunebusError:
+async def _training(studio: Studio, graph: Graph, made: Document) -> Document | None:
+    """The job with what went into it and its checkpoints; None where there is none."""
+    job = await made_by(studio, made)
+    if job is None:
         return None
     gone = job.get("removed", ())
     graph.put(_model_node(job["base_model_id"], job["base_model_name"], 0, gone="base_model_id" in gone))

@@ -219,7 +219,7 @@ def _approvals(found: Sequence[Document]) -> Markup:
         )
         for one in found
     ]
-    return tag("details", tag("summary", say("models.approvals", count=len(found))), tag("ul", *rows), kind="tb-more")
+    return tag("details", tag("summary", say("models.approvals", count=len(found))), tag("ul", *rows), kind="tb-fold")
 
 
 def _title(model: Document, adapters: Sequence[Document]) -> Markup:

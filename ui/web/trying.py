@@ -79,7 +79,7 @@ def form(
             tag("textarea", system, name="system", id="tb-try-system", rows="2"),
             say("trying.system_help"),
         ),
-        kind="tb-more",
+        kind="tb-fold",
         **({"open": ""} if again else {}),
     )
     values = tag("button", say("trying.ask"), kind="tb-button tb-primary", type="submit", id="tb-try-ask")
