@@ -128,6 +128,11 @@ async def _form(studio: Studio, arguments: Arguments) -> Markup:
         number_field("evaluate", "batch_size", whole=True, min="1", placeholder="16"),
         kind="tb-fields",
     )
+    fixed = [f"adapters.{one['id']}" for one in adapters[:CHOICES]] + [
+        f"models.{one['id']}" for one in models[:CHOICES]
+    ]
+    fixed = [*fixed, "dataset_id"] if wanted or asked else []
+    over = tag("button", say("evaluate.start_over"), type="button", kind="tb-button tb-quiet", data_draft_clear="")
     return tag(
         "form",
         what,
@@ -135,6 +140,7 @@ async def _form(studio: Studio, arguments: Arguments) -> Markup:
         on_what,
         tag("details", tag("summary", say("evaluate.split")), split, kind="tb-fold"),
         tag("details", tag("summary", say("evaluate.making")), making, kind="tb-fold"),
+        tag("p", say("evaluate.draft"), " ", over, kind="tb-small", data_draft_note="", hidden=""),
         tag("div", kind="tb-plan", id="tb-evaluate-plan", data_keep="", aria_live="polite"),
         tag(
             "div",
@@ -145,6 +151,7 @@ async def _form(studio: Studio, arguments: Arguments) -> Markup:
         id="tb-evaluate-form",
         data_act="start_evaluation",
         data_draft="evaluate",
+        data_draft_fixed=" ".join(fixed),
         data_done=say("evaluate.started"),
         data_goto="/evaluate?id={id}",
     )

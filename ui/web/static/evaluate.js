@@ -29,6 +29,10 @@ document.addEventListener("input", (event) => {
   if (form) plan(form);
 });
 
+document.addEventListener("tunebus:drafted", (event) => {
+  if (event.target.id === "tb-evaluate-form") plan(event.target);
+});
+
 document.addEventListener("tunebus:changed", () => {
   const form = document.getElementById("tb-evaluate-form");
   if (form) plan(form);
