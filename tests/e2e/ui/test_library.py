@@ -76,6 +76,7 @@ def test_models_are_found_added_renamed_and_removed(browsing: Browsing, served: 
     page.get_by_label("Search").fill("own-c")
     expect(page.locator("#tb-models tbody tr")).to_have_count(1)
     page.get_by_label("Search").fill("")
+    expect(page.locator("#tb-models tbody tr")).to_have_count(len(known))
     page.get_by_role("link", name="Name").click()
     eventually(lambda: names(page, "models") == known[::-1], "the order is turned", 20)
     page.go_back()
