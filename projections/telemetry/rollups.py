@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,7 +155,7 @@ def read(
 
 def raw(
     connection: Connection, job_id: str, source: str, name: str, begin: int, end: int, *, stream: bool = False
-) -> Iterator[Point]:
+) -> Generator[Point, None, None]:
     """A series' points themselves; each step once, as the highest attempt measured it last."""
     last: Point | None = None
     if source == SYSTEM:

@@ -9,14 +9,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
 from tunebus.contracts.errors import Code, fail
+from tunebus.projections.telemetry import points
+from tunebus.projections.telemetry.tables import METRICS, SYSTEM
 from tunebus.ui.web.markup import ACTIVE, Markup, tag
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
@@ -24,8 +29,12 @@ from tunebus.ui.web.words import say
 POINTS = 1_500  # drawn of one series
 FIRST_POINTS = 1_200  # asked for at first, so that there is room for those that follow
 LOG_BYTES = 200_000
+FOUND_LINES = 200
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DOWNLOAD_BYTES = 1_000_000
 NAMES = 40  # of series in one question
+JOBS = 10  # in one table
+CSV_ROWS = 5_000  # read at a time
 MARKS = 400
 _BEFORE_TRAINING = ("loading", "preparing")
 _ENDED_BADLY = ("lost", "failed")
@@ -125,6 +134,33 @@ def training_charts(job_id: str) -> Markup:
     return tag("div", controls(), tag("div", *charts, kind="tb-charts"))
 
 
+def system_charts(job_id: str) -> Markup:
+    """How busy the machine of a job was, by time; what a machine does not tell has no chart."""
+    src = f"/data/system?{urlencode({'job': job_id})}"
+    charts = []
+    for key, unit, names in _MACHINE:
+        lines = [
+            Line(name, say(f"charting.machine.{name}", n="{n}") if "*" in name else say(f"charting.machine.{name}"))
+            for name in names
+        ]
+        table = f"/download/system?{urlencode({'job': job_id, 'names': ','.join(names)})}"
+        title = say(f"charting.machine.{key}")
+        made = chart(title, src, lines, key=f"machine-{key}", unit=unit, by="time", optional=key != "cpu", csv=table)
+        charts.append(made)
+    return tag("div", controls("time"), tag("div", *charts, kind="tb-charts"))
+
+
+_MACHINE: Sequence[tuple[str, str, Sequence[str]]] = (
+    ("gpu", "percent", ("gpu*_percent",)),
+    ("gpu_memory", "bytes", ("gpu*_memory_bytes",)),
+    ("gpu_temperature", "celsius", ("gpu*_temperature_celsius",)),
+    ("gpu_power", "watt", ("gpu*_power_watts",)),
+    ("cpu", "percent", ("cpu_percent", "machine_cpu_percent")),
+    ("memory", "bytes", ("rss_bytes", "memory_bytes")),
+    ("disk", "percent", ("disk_percent",)),
+)
+
+
 def sparkline(values: Sequence[float | str | None], label: str) -> Markup:
     """A small curve without axes; values that are no number leave a gap. `label` says what it shows."""
     numbers = [value if isinstance(value, int | float) else None for value in values]
@@ -173,10 +209,8 @@ async def metrics(studio: Studio, arguments: Mapping[str, str]) -> Document:
         return {"version": version}
     since = number(arguments, "since", -1)
     names = _names(arguments)
-    points = min(max(number(arguments, "points", POINTS), 2), POINTS)
-    found = await studio.ask(
-        "GetMetrics", job_id=job_in(arguments), names=names or None, since_step=since, points=points
-    )
+    most = min(max(number(arguments, "points", POINTS), 2), POINTS)
+    found = await studio.ask("GetMetrics", job_id=job_in(arguments), names=names or None, since_step=since, points=most)
     job = await studio.ask("GetFineTuningJob", id=found["job_id"]) if found["kind"] == "fine_tuning_job" else None
     return {
         "version": version,
@@ -192,6 +226,27 @@ def _begin(job: Document | None) -> float | None:
     """When a job's first attempt began, in Unix seconds."""
     started = job["attempts_made"][0]["started_at"] if job and job["attempts_made"] else None
     return datetime.fromisoformat(started).timestamp() if started else None
+
+
+async def system(studio: Studio, arguments: Mapping[str, str]) -> Document:
+    """As `metrics`, of the machine: series by time, all there are; `since` and `next` are Unix seconds."""
+    job_id = job_in(arguments)
+    version = await studio.stamp({"ledger", "telemetry"})
+    if arguments.get("version") == version:
+        return {"version": version}
+    since = seconds_in(arguments, "since")
+    most = min(max(number(arguments, "points", POINTS), 2), POINTS)
+    found = await studio.ask("GetSystemMetrics", job_id=job_id, since_time=since, points=most)
+    job = await studio.ask("GetFineTuningJob", id=found["job_id"]) if found["kind"] == "fine_tuning_job" else None
+    first = min((series["times"][0] for series in found["series"].values() if series["times"]), default=None)
+    return {
+        "version": version,
+        "state": found["state"],
+        "next": max((series["times"][-1] for series in found["series"].values()), default=since),
+        "series": found["series"],
+        "begin": _begin(job) if job else first,
+        "marks": marks_of(job) if job else [],
+    }
 
 
 def marks_of(job: Document, reached: Sequence[Document] = ()) -> list[Document]:
@@ -236,20 +291,31 @@ def _reached(found: Document, job: Document | None, since: int) -> int:
 
 
 async def log(studio: Studio, arguments: Mapping[str, str]) -> Document:
-    """A job's output from byte `offset` on, or its end without one:
+    """A job's output from byte `offset` on, at most `limit` bytes, or its end where no offset is given:
     `{"job_id", "attempt", "attempts", "offset", "text", "next_offset", "ended"}`."""
-    attempt = number(arguments, "attempt", 0) or None
-    given: dict[str, Any] = {"job_id": job_in(arguments), "attempt": attempt, "limit": LOG_BYTES}
+    given: dict[str, Any] = {"job_id": job_in(arguments), "attempt": number(arguments, "attempt", 0) or None}
     offset = number(arguments, "offset", -1)
-    if offset >= 0:
-        return await studio.ask("GetLog", offset=offset, **given)
-    found = await studio.ask("GetLog", offset=0, **given)
-    while len(found["text"].encode()) > LOG_BYTES // 2:
-        later = await studio.ask("GetLog", offset=found["next_offset"], **given)
-        if not later["text"]:
-            break
-        found = later
-    return found
+    if offset < 0:
+        return await studio.ask("GetLog", tail=LOG_BYTES, **given)
+    limit = min(max(number(arguments, "limit", LOG_BYTES), 1), LOG_BYTES)
+    return await studio.ask("GetLog", offset=offset, limit=limit, **given)
+
+
+async def log_search(studio: Studio, arguments: Mapping[str, str]) -> Document:
+    """Lines of a job's whole output with a text or a level, from byte `after` on:
+    `{"items": [{"offset", "level", "text"}], "next"}`."""
+    level = arguments.get("level") or None
+    if level not in (None, *LEVELS):
+        raise fail(Code.INVALID, f"{str(level)[:50]!r} is no level", param="level")
+    return await studio.ask(
+        "SearchLog",
+        job_id=job_in(arguments),
+        attempt=number(arguments, "attempt", 0) or None,
+        text=arguments.get("text", "")[:500] or None,
+        level=level,
+        after_offset=max(0, number(arguments, "after", 0)),
+        limit=FOUND_LINES,
+    )
 
 
 async def log_file(studio: Studio, arguments: Mapping[str, str]) -> Response:
@@ -270,28 +336,54 @@ async def log_file(studio: Studio, arguments: Mapping[str, str]) -> Response:
 
 
 async def metrics_file(studio: Studio, arguments: Mapping[str, str]) -> Response:
-    """Series of a job as CSV: a row a step, a column a series."""
+    """Series of jobs as CSV, every point of them: a row a step, a column a series of a job, streamed."""
+    jobs = [await studio.ask("GetMetrics", job_id=one, points=2) for one in jobs_in(arguments)]
     names = _names(arguments)
-    found = await studio.ask("GetMetrics", job_id=job_in(arguments), names=names or None)
-    columns = names or list(found["series"])
-    rows: dict[int, dict[str, Any]] = {}
-    for name, series in found["series"].items():
-        for step, value in zip(series["steps"], series["values"], strict=True):
-            rows.setdefault(step, {})[name] = value
+    columns = [(job["job_id"], name) for job in jobs for name in (names or job["series"])]
+    heads = [name if len(jobs) == 1 else f"{name} of {job_id}" for job_id, name in columns]
+    return _csv_file(studio, columns, METRICS, ["step", *heads], f"{jobs[0]['job_id']}-{'-'.join(names)[:80]}.csv")
+
+
+async def system_file(studio: Studio, arguments: Mapping[str, str]) -> Response:
+    """What a machine told, as CSV: a row a reading, with its time in Unix seconds."""
+    found = await studio.ask("GetSystemMetrics", job_id=job_in(arguments), points=2)
+    patterns = _names(arguments) or ["*"]
+    names = [name for name in found["series"] if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    columns = [(found["job_id"], name) for name in names]
+    return _csv_file(studio, columns, SYSTEM, ["seconds", *names], f"{found['job_id']}-machine.csv")
+
+
+def _csv_file(
+    studio: Studio, columns: Sequence[tuple[str, str]], source: str, heads: Sequence[str], name: str
+) -> Response:
+    async def pieces() -> AsyncIterator[str]:
+        yield _csv([heads])
+        after: int | None = -1
+        while after is not None:
+            found = await studio.measure(partial(points.rows, source=source, of=columns, after=after, limit=CSV_ROWS))
+            yield _csv([[at / 1000 if source == SYSTEM else at, *values] for at, values in found.rows])
+            after = found.next
+
+    return StreamingResponse(pieces(), media_type="text/csv; charset=utf-8", headers=_as_file(name))
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
     written = io.StringIO()
-    writer = csv.writer(written)
-    writer.writerow(["step", *columns])
-    writer.writerows([step, *(rows[step].get(name, "") for name in columns)] for step in sorted(rows))
-    name = f"{found['job_id']}-{'-'.join(columns)[:80]}.csv"
-    return Response(written.getvalue(), media_type="text/csv; charset=utf-8", headers=_as_file(name))
+    csv.writer(written).writerows(rows)
+    return written.getvalue()
+
+
+def jobs_in(arguments: Mapping[str, str]) -> list[str]:
+    """The jobs that an address names, separated by commas. Errors: `invalid`."""
+    named = [one for one in arguments.get("job", "")[:4000].split(",") if one][:JOBS]
+    if not named:
+        raise fail(Code.INVALID, "no job is named", param="job")
+    return [one[:200] for one in named]
 
 
 def job_in(arguments: Mapping[str, str]) -> str:
     """The job that an address names. Errors: `invalid`."""
-    job = arguments.get("job", "")[:200]
-    if not job:
-        raise fail(Code.INVALID, "no job is named", param="job")
-    return job
+    return jobs_in(arguments)[0]
 
 
 def number(arguments: Mapping[str, str], name: str, otherwise: int) -> int:
@@ -308,6 +400,20 @@ def number(arguments: Mapping[str, str], name: str, otherwise: int) -> int:
     return found
 
 
+def seconds_in(arguments: Mapping[str, str], name: str) -> float | None:
+    """A time of an address in Unix seconds, if it has one. Errors: `invalid`."""
+    given = arguments.get(name, "")
+    if not given:
+        return None
+    try:
+        found = float(given[:40])
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < 1e12:
+        raise fail(Code.INVALID, f"{given[:50]!r} is no time", param=name)
+    return found
+
+
 def _names(arguments: Mapping[str, str]) -> list[str]:
     return [name[:_NAME_CHARACTERS] for name in arguments.get("names", "").split(",") if name][:NAMES]
 
@@ -317,5 +423,5 @@ def _as_file(name: str) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="{kept}"'}
 
 
-DATA = {"metrics": metrics, "log": log}
-DOWNLOADS = {"metrics": metrics_file, "log": log_file}
+DATA = {"metrics": metrics, "system": system, "log": log, "log-search": log_search}
+DOWNLOADS = {"metrics": metrics_file, "system": system_file, "log": log_file}

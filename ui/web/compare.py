@@ -170,7 +170,13 @@ def _charts(there: Sequence[Run]) -> Markup:
             if run.job is not None
         ]
         title = say(f"compare.curve.{key}")
-        charts.append(chart(title, lines[0].src, lines, key=f"compare-{key}", unit=unit, optional=name not in _NEEDED))
+        jobs = ",".join(run.job["id"] for run in there if run.job is not None)
+        table_of = f"/download/metrics?{urlencode({'job': jobs, 'names': name}, safe=',')}"
+        charts.append(
+            chart(
+                title, lines[0].src, lines, key=f"compare-{key}", unit=unit, optional=name not in _NEEDED, csv=table_of
+            )
+        )
     return section(say("compare.curves"), controls(), tag("div", *charts, kind="tb-charts"))
 
 
@@ -186,15 +192,16 @@ def _figures(there: Sequence[Run]) -> Markup:
         if all(one is None for one in values):
             continue
         winner = runs.best(name, values)
-        rows.append([say(f"compare.figure.{name}"), *(_figure(name, one, winner) for one in values)])
+        shown = [figure(name, one) for one in values]
+        best = figure(name, winner) if winner is not None and len(set(shown)) > 1 else None
+        rows.append([say(f"compare.figure.{name}"), *(_figure(one, best=one == best) for one in shown)])
     if not rows:
         return section(say("compare.figures"), empty(say("compare.no_figures")))
     return section(say("compare.figures"), table(["", *_heads(there)], rows, kind="tb-compare"))
 
 
-def _figure(name: str, found: float | None, winner: float | None) -> Markup:
-    shown = figure(name, found)
-    if found is None or found != winner:
+def _figure(shown: str, *, best: bool) -> Markup:
+    if not best:
         return text(shown)
     return tag("strong", shown, " ", tag("span", say("compare.best"), kind="tb-badge tb-succeeded"))
 

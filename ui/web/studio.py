@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from tunebus.contracts.client import AsyncClient
 from tunebus.contracts.envelope import Outcome
@@ -159,6 +159,18 @@ class Studio:
         except ValidationError as error:
             raise TunebusError(from_validation(error, kind.model_fields)) from None
         return await asyncio.to_thread(self._read, query)
+
+    async def measure(self, read: Callable[[Connection], T]) -> T:
+        """What a function of the projections reads from the telemetry. Errors: `unavailable`."""
+
+        def reading() -> T:
+            try:
+                with database.read(self._engines()[1]) as connection:
+                    return read(connection)
+            except (database.DatabaseError, DBAPIError):
+                raise fail(Code.UNAVAILABLE, "the telemetry cannot be read", hint="is the projector running?") from None
+
+        return await asyncio.to_thread(reading)
 
     async def items(self, name: str, **arguments: Any) -> list[Document]:
         """Every item of a list, page by page."""
