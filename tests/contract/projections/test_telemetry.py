@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, Table, delete, func, select
 from tunebus.projections import telemetry
+from tunebus.projections.telemetry import points as every_point
 from tunebus.projections.telemetry import rollups, tables
 from tunebus.services.platform import database
 from tunebus.services.projector.parsing import Rows, parse
@@ -413,3 +414,23 @@ def test_many_rows_in_one_write_are_all_there(measured: Engine) -> None:
     Store(measured).write(rows(*(metric(n, n, a=1.0, b=2.0, c=3.0) for n in range(20_000))))
     with database.read(measured) as connection:
         assert connection.scalar(select(func.count()).select_from(telemetry.metrics)) == 60_000
+
+
+def test_every_point_is_read_page_by_page_side_by_side(measured: Engine) -> None:
+    numbers = [metric(n, n, loss=float(n), **({"rare": -float(n)} if n % 10 == 0 else {})) for n in range(1, 58)]
+    store = Store(measured)
+    store.write(rows(*numbers))
+    store.write(rows(metric(1, 20, loss="NaN"), job_id=OTHER))
+    of = [(JOB, "loss"), (JOB, "rare"), (OTHER, "loss"), (JOB, "nothing")]
+    found: dict[int, list[Any]] = {}
+    after: int | None = -1
+    with database.read(measured) as connection:
+        while after is not None:
+            page = every_point.rows(connection, tables.METRICS, of, after, 7)
+            assert len(page.rows) <= 14
+            assert not found.keys() & {step for step, _ in page.rows}
+            found |= dict(page.rows)
+            after = page.next
+    assert list(found) == list(range(1, 58))
+    assert found[20] == [20.0, -20.0, "NaN", None]
+    assert found[21] == [21.0, None, None, None]

@@ -211,7 +211,11 @@ async def _system(studio: Studio, job: Document, measured: Measured, arguments: 
         (say("jobs.system.memory_limit"), f"{job['num_memory']:g} GiB" if job["num_memory"] else None),
     ]
     heads = [say(f"jobs.system.{name}") for name in ("attempt", "state", "host", "worker", "from", "to", "cause")]
-    parts = [section(say("jobs.system.machine"), pairs((name, found) for name, found in facts if found is not None))]
+    use = section(say("jobs.system.use"), charting.system_charts(job["id"])) if job["attempt"] else Markup("")
+    parts = [
+        use,
+        section(say("jobs.system.machine"), pairs((name, found) for name, found in facts if found is not None)),
+    ]
     estimate = against_estimate(job, measured)
     if estimate:
         parts.append(section(say("jobs.system.estimate"), estimate))

@@ -373,7 +373,7 @@ class Chart extends HTMLElement {
       const [label, , , last] = wanted[at];
       const button = item.firstChild;
       button.setAttribute("aria-pressed", String(!this.off.has(label)));
-      button.lastChild.textContent = last === "undefined" ? "" : last;
+      button.lastChild.textContent = last === "undefined" ? "" : `${last} ${this.scale.name}`.trim();
     }
   }
 

@@ -49,15 +49,16 @@ export function smoothed(x, y, weight) {
   });
 }
 
-/** Bounds of a y axis that leave out the outermost hundredths; null where there are too few values to tell. */
+/** Bounds of a y axis that leave out what lies far beyond all but the outermost twentieths; null for too few values.
+ *  A thinned series has more of its extremes than of the rest. */
 export function clipped(values, logarithmic) {
   const sorted = values.filter((value) => finite(value) && (!logarithmic || value > 0));
   if (sorted.length < 20) return null;
   sorted.sort((one, other) => one - other);
-  const bounds = [0.01, 0.99].map((share) => sorted[Math.round(share * (sorted.length - 1))]);
-  const [low, high] = logarithmic ? bounds.map(Math.log10) : bounds;
-  const room = 0.08 * (high - low) || Math.abs(high) * 0.1 || 1;
-  return [low - room, high + room];
+  const bounds = [0, 0.05, 0.95, 1].map((share) => sorted[Math.round(share * (sorted.length - 1))]);
+  const [least, low, high, most] = logarithmic ? bounds.map(Math.log10) : bounds;
+  const span = high - low || Math.abs(high) * 0.1 || 1;
+  return [Math.max(least - 0.05 * span, low - 0.5 * span), Math.min(most + 0.05 * span, high + 0.5 * span)];
 }
 
 const SIZES = [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]];
