@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from tunebus.services.platform.home import SCHEME
 from tunebus.ui.web.job.listing import order_buttons, priority_form
-from tunebus.ui.web.job.names import COMMANDS, ENDED, EVALUATION, EXPORT, FINE_TUNING, WAITING, job_name
-from tunebus.ui.web.markup import Markup, act, tag
+from tunebus.ui.web.job.names import COMMANDS, ENDED, EVALUATION, EXPORT, FINE_TUNING, WAITING, is_imported, job_name
+from tunebus.ui.web.markup import Markup, act, link, tag
 from tunebus.ui.web.studio import Document
-from tunebus.ui.web.words import say
+from tunebus.ui.web.words import phrase, say
 
 TUNABLE = (
     ("learning_rate", "learning_rate", "number"),
@@ -33,7 +33,7 @@ def actions(job: Document) -> Markup:
     made: list[object] = []
     if job["state"] not in ENDED:
         made += [*_stop(job), *_queue(job)]
-    elif job["kind"] == FINE_TUNING:
+    elif job["kind"] == FINE_TUNING and not is_imported(job):
         made += _after_training(job)
     if job["kind"] == EVALUATION:
         comparison = f"/evaluate?{urlencode({'id': job['parent_id']})}"
@@ -41,7 +41,7 @@ def actions(job: Document) -> Markup:
     if job["kind"] == EXPORT and job["state"] == "succeeded" and str(job["destination"] or "").startswith(SCHEME):
         files = f"/download/export?{urlencode({'id': job['id']})}"
         made.append(tag("a", say("jobs.do.download"), href=files, kind="tb-button tb-primary", download=""))
-    if job["kind"] == FINE_TUNING:
+    if job["kind"] == FINE_TUNING and not is_imported(job):
         made += _derived(job)
     made += _annotate(job)
     if job["state"] in ENDED:
@@ -153,7 +153,10 @@ def _derived(job: Document) -> list[object]:
         say("jobs.clone.title", job=job_name(job)),
         "derive_job",
         {"id": job["id"], "by": "clone"},
-        [tag("p", say("jobs.clone.lead"), kind="tb-small"), *_changes(job, "clone")],
+        [
+            tag("p", phrase("jobs.clone.lead", form=_form_of(job)), kind="tb-small"),
+            *_changes(job, "clone"),
+        ],
         say("jobs.clone.do"),
         goto="/jobs?id={id}",
     )
@@ -187,6 +190,10 @@ def _derived(job: Document) -> list[object]:
             )
         )
     return made
+
+
+def _form_of(job: Document) -> Markup:
+    return link(say("jobs.clone.form"), "/train", clone=str(job["id"]))
 
 
 def _changes(job: Document, prefix: str) -> list[object]:

@@ -53,9 +53,16 @@ def subject(job: Mapping[str, Any], *, linked: bool = False) -> Markup:
         return text(say(f"jobs.export.{job['type']}"))
     model, dataset = (job.get(f"{part}_name") or job.get(f"{part}_id") for part in ("base_model", "dataset"))
     if linked:
-        model = link(model, "/models", id=str(job["base_model_id"]))
+        model = link(model, "/models", id=str(job["base_model_id"])) if model else None
         dataset = link(dataset, "/datasets", id=str(job["dataset_id"])) if dataset else None
-    return phrase("jobs.on", model=model, dataset=dataset) if dataset else text(model)
+    if model and dataset:
+        return phrase("jobs.on", model=model, dataset=dataset)
+    return text(model or dataset or (say("jobs.imported") if is_imported(job) else ""))
+
+
+def is_imported(job: Mapping[str, Any]) -> bool:
+    """Whether it ran elsewhere: only its curves are here."""
+    return bool(job.get("imported"))
 
 
 def sentence(words: object) -> str:

@@ -12,7 +12,7 @@ from tunebus.ui.web import charting
 from tunebus.ui.web.job import progress
 from tunebus.ui.web.job.figures import Measured, against_estimate, resolved_of
 from tunebus.ui.web.job.head import differences, value
-from tunebus.ui.web.job.names import ENDED, EVALUATION, EXPORT, FINE_TUNING, cause_name, state_badge
+from tunebus.ui.web.job.names import ENDED, EVALUATION, EXPORT, FINE_TUNING, cause_name, is_imported, state_badge
 from tunebus.ui.web.markup import Markup, act, empty, join, link, moment, pairs, section, table, tag, text
 from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import Document, Studio
@@ -31,7 +31,7 @@ def address(job: Mapping[str, Any], **arguments: object) -> str:
 def chosen(job: Mapping[str, Any], arguments: Arguments) -> str:
     """The tab that an address names. Where it names none, the log of a job that ended before its first step, else the
     first."""
-    names = TABS[job["kind"]]
+    names = tabs_of(job)
     asked = str(arguments.get("tab", ""))
     if asked in names:
         return asked
@@ -47,7 +47,7 @@ def nav(job: Document, current: str) -> Markup:
             data_partial="",
             **({"aria_current": "page"} if name == current else {}),
         )
-        for name in TABS[job["kind"]]
+        for name in tabs_of(job)
     ]
     return tag("nav", *links, kind="tb-tabs", aria_label=say("jobs.tabs"))
 
@@ -55,7 +55,7 @@ def nav(job: Document, current: str) -> Markup:
 async def show(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
     name = chosen(job, arguments)
     try:
-        return await TABS[job["kind"]][name](studio, job, measured, arguments)
+        return await tabs_of(job)[name](studio, job, measured, arguments)
     except TunebusError as error:
         if error.problem.code != Code.UNAVAILABLE:
             raise
@@ -299,15 +299,20 @@ async def _settings(studio: Studio, job: Document, measured: Measured, arguments
     parts: list[object] = []
     if job.get("changes"):
         parts.append(section(say("jobs.settings.changed"), differences(job["changes"])))
-    parts.append(table(heads, rows, kind="tb-job-settings"))
+    if rows:
+        parts.append(table(heads, rows, kind="tb-job-settings"))
     versions = (job["attempts_made"] or [{}])[-1].get("versions") or {}
     if versions:
         parts.append(section(say("jobs.settings.versions"), pairs(sorted(versions.items()))))
     facts = [
         (say("jobs.settings.id"), tag("code", job["id"])),
         (say("jobs.settings.folder"), tag("code", job["out_dir"])),
-        (say("jobs.settings.model"), tag("code", recipe["model"]["sha256"])),
     ]
+    if recipe.get("model"):
+        facts.append((say("jobs.settings.model"), tag("code", recipe["model"]["sha256"])))
+    if is_imported(job):
+        facts.append((say("jobs.settings.origin"), tag("code", job["imported"]["source"])))
+        facts.append((say("jobs.settings.run"), tag("code", job["imported"]["sha256"])))
     parts.append(section(say("jobs.settings.identity"), pairs(facts)))
     return join(parts)
 
@@ -383,6 +388,12 @@ async def _check(studio: Studio, job: Document, measured: Measured, arguments: A
     return join([tag("p", text(words)), pairs((name, found) for name, found in facts if found is not None)])
 
 
+def tabs_of(job: Mapping[str, Any]) -> dict[str, Tab]:
+    """The tabs that a job has, by name."""
+    return _IMPORTED if is_imported(job) else TABS[job["kind"]]
+
+
+_IMPORTED: dict[str, Tab] = {"charts": _charts, "settings": _settings, "events": _events}
 _SAME: dict[str, Tab] = {"logs": _logs, "system": _system, "data": _data, "settings": _settings, "events": _events}
 TABS: dict[str, dict[str, Tab]] = {
     FINE_TUNING: {"charts": _charts, "samples": _samples, "checkpoints": _checkpoints, **_SAME},
