@@ -32,6 +32,7 @@ class FineTuningJobAdded(JobAdded):
     register_adapter: bool = True
     origin: Origin | None = Field(default=None, description="the job that it was made from")
     estimate: dict[str, Any] | None = Field(default=None, description="what it was thought to need")
+    warnings: list[str] = Field(default_factory=list)
 
 
 class ImportedRun(BaseModel):

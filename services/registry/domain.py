@@ -261,6 +261,8 @@ def load(connection: Connection, wanted: Wanted) -> Known:
         view.runs.update({row.imported_sha256: row.id for row in connection.execute(imported)})
     if wanted.jobs or wanted.job_names:
         _load_jobs(connection, view, wanted)
+    if wanted.with_jobs_parts:
+        _load_parts(connection, view)
     if wanted.with_results:
         names = {str(job.added["adapter_name"]) for job in view.jobs.values() if job.kind == FINE_TUNING_JOB}
         _load(connection, view.adapters, tables.adapters, names, known.adapter_of)
@@ -341,6 +343,22 @@ def _load_jobs(connection: Connection, view: Known, wanted: Wanted) -> None:
     _put_streams(connection, view, others - view.jobs.keys())
     if wanted.with_queues:
         _load_queues(connection, view)
+
+
+def _load_parts(connection: Connection, view: Known) -> None:
+    """What the jobs are made of that were asked for, and how that was called which is gone."""
+    ids: set[str] = set()
+    for name, shelf, table, entity_of in (
+        ("base_model_id", view.models, tables.models, known.model_of),
+        ("dataset_id", view.datasets, tables.datasets, known.dataset_of),
+        ("prompt_id", view.prompts, tables.prompts, known.prompt_of),
+    ):
+        parts = {str(job.added[name]) for job in view.jobs.values() if job.added.get(name)}
+        _load(connection, shelf, table, parts, entity_of)
+        ids |= parts
+    table = tables.removed
+    for row in connection.execute(select(table.c.id, table.c.name).where(table.c.id.in_(ids))):
+        view.gone[row.id] = row.name
 
 
 def _put_streams(connection: Connection, view: Known, ids: Collection[str]) -> None:

@@ -128,6 +128,7 @@ def start(
         labels=queue.without_doubles(command.labels),
         notes=command.notes,
         estimate=without_workers(estimated(found, asked.facts)),
+        warnings=_warnings(found.dataset, command),
     )
     first = jobs.first_event(FINE_TUNING_JOB, job_id, hold=command.hold)
     return Accepted((happened(FINE_TUNING_JOB, job_id, added), first), id=job_id)
@@ -376,6 +377,18 @@ def _without_held_out_rows(dataset: Dataset, training: TrainingArguments, comman
             hint="hold some rows out, for example with train_test_split 0.95",
         )
         for name in wanted
+    ]
+
+
+def _warnings(dataset: Dataset, command: StartFineTuningJob) -> list[str]:
+    """What was asked for and has no effect on these data."""
+    rows = dict(split_rows(dataset.files))
+    own = own_test_split(list(rows))
+    if own is None or "train_test_split" not in command.model_fields_set:
+        return []
+    return [
+        f"train_test_split {command.train_test_split:g} has no effect: dataset {dataset.name!r} has a split {own!r} of "
+        f"its own, whose {rows[own]} rows are held out"
     ]
 
 

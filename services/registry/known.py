@@ -156,6 +156,8 @@ class Known:
     """Hash of the files of a run that was imported -> its job's id, for those that a batch imports."""
     prompts_of: dict[str, dict[str, Prompt]] = field(default_factory=dict)
     """Dataset id -> its prompts by id, for the datasets that a batch starts jobs on."""
+    gone: dict[str, str] = field(default_factory=dict)
+    """Id -> last name of what was removed, for the parts of jobs that a batch starts again."""
     queues: dict[str, tuple[str, int, str]] = field(default_factory=dict)
     """Job id -> kind, priority and rank of every job that waits, for batches that move jobs."""
     dependencies: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -233,6 +235,8 @@ class Known:
     def fold(self, event: RecordedEvent) -> None:
         """Take an event appended in this batch into account."""
         data = event.data
+        if event.type.endswith("Removed"):
+            self.gone[event.entity_id] = data["name"]
         if event.aggregate in subjects.JOB_KINDS:
             job = jobs.evolve(self.jobs.get(event.entity_id) or self.removed_jobs.get(event.entity_id), event)
             self.put_job(job)

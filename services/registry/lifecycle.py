@@ -5,7 +5,7 @@ A new job is decided exactly as a start is; only what it asks for, and where its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,7 +34,7 @@ from tunebus.services.registry import fine_tuning_job, jobs, queue, schedule
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
 from tunebus.services.registry.fine_tuning_job import SHORTCUTS, Asked
 from tunebus.services.registry.jobs import Job, State
-from tunebus.services.registry.known import Known
+from tunebus.services.registry.known import Known, Shelf
 from tunebus.services.registry.wanted import Wanted
 
 Derivation = CloneFineTuningJob | BranchFineTuningJob | ExtendFineTuningJob
@@ -53,13 +53,15 @@ class Derived:
     asked: Asked = field(default_factory=Asked)
     start: StartFineTuningJob | None = None
     difference: Mapping[str, list[Any]] = field(default_factory=dict)
+    there: Collection[str] = frozenset()
+    """The URIs of its checkpoints and of its result whose files are there."""
 
 
 def refer_again(
     wanted: Wanted, _facts: object, command: RetryFineTuningJob | ResumeFineTuningJob | RerunFineTuningJob
 ) -> None:
     wanted.jobs.add(command.id)
-    wanted.with_dependencies = True
+    wanted.with_dependencies = wanted.with_jobs_parts = True
     if isinstance(command, RerunFineTuningJob):
         wanted.with_adapters_jobs = True
         if command.adapter_name:
@@ -101,12 +103,15 @@ def retry(known: Known, _facts: None, command: RetryFineTuningJob) -> Decision:
     return _again(known, job, happened(job.kind, job.id, event), _queued(job, "retried"))
 
 
-def resume(known: Known, _facts: None, command: ResumeFineTuningJob) -> Decision:
+def resume(known: Known, there: Collection[str], command: ResumeFineTuningJob) -> Decision:
+    """`there` are the checkpoints, by URI, whose files are."""
     job = _found(known, command.id)
     if not isinstance(job, Job):
         return job
-    if command.step is not None and command.step not in {point.step for point in job.checkpoints}:
-        return refused_all([_no_checkpoint(job, command.step)])
+    points = [point for point in job.checkpoints if point.uri in there]
+    none_left = bool(job.checkpoints) and not points
+    if none_left or (command.step is not None and command.step not in {point.step for point in points}):
+        return refused_all([_no_checkpoint(job, command.step, points)])
     return _again(known, job, _queued(job, "resumed", command.step))
 
 
@@ -128,6 +133,29 @@ def _found(known: Known, reference: str) -> Job | Decision:
     return refused(Code.WRONG_STATE, f"{job.name} is {job.state}", param="id", hint=hint)
 
 
+def _missing_parts(known: Known, job: Job) -> list[Problem]:
+    """What the job is made of and was removed since."""
+    parts: dict[str, tuple[str, Shelf[Any]]] = {
+        "base_model_id": ("model", known.models),
+        "dataset_id": ("dataset", known.datasets),
+        "prompt_id": ("prompt", known.prompts),
+    }
+    found = []
+    for name, (what, shelf) in parts.items():
+        reference = job.added.get(name)
+        if reference is None or shelf.get(reference) is not None:
+            continue
+        found.append(
+            Problem(
+                code=Code.NOT_FOUND,
+                message=f"{job.name} needs the {what} {known.gone.get(reference, reference)!r}, which was removed",
+                param="id",
+                hint=f"start another with what is there: tunebus train clone {job.id} --set {name}=NAME",
+            )
+        )
+    return found
+
+
 def _ran_elsewhere(job: Job) -> Decision:
     return refused(
         Code.WRONG_STATE,
@@ -138,8 +166,9 @@ def _ran_elsewhere(job: Job) -> Decision:
 
 
 def _again(known: Known, job: Job, *events: NewEvent) -> Decision:
-    """These events, unless it would wait for what never comes: nobody told it how those ended that it waited for."""
-    problems: list[Problem] = []
+    """These events, unless something that it is made of was removed, or it would wait for what never comes: nobody told
+    it how those ended that it waited for."""
+    problems = _missing_parts(known, job)
     found = queue.dependencies(known, job.waiting_for, problems, param="id")
     if problems:
         return refused_all(problems)
@@ -205,9 +234,10 @@ def branch(known: Known, facts: Derived, command: BranchFineTuningJob) -> Decisi
         return refused_all([missing("fine-tuning job", command.id, "id")])
     if job.is_imported:
         return _ran_elsewhere(job)
-    points = [point for point in jobs.newest_first(job) if command.step in (None, point.step)]
+    there = [point for point in jobs.newest_first(job) if point.uri in facts.there]
+    points = [point for point in there if command.step in (None, point.step)]
     if not points:
-        return refused_all([_no_checkpoint(job, command.step)])
+        return refused_all([_no_checkpoint(job, command.step, there)])
     origin = Origin(kind="branch", job_id=job.id, step=points[0].step, difference=dict(facts.difference))
     return _start(known, facts, job, origin, _weights_of(job, points[0]))
 
@@ -233,6 +263,10 @@ def extend(known: Known, facts: Derived, command: ExtendFineTuningJob) -> Decisi
             hint=f"let it go on: tunebus train resume {job.id}" if job.state in AGAIN else "wait for its end",
         )
     uri, sha256 = job.result
+    if uri not in facts.there:
+        message = f"the result of {job.name} is no longer where it was kept"
+        hint = f"branch from one of its checkpoints: tunebus train show {job.id}"
+        return refused(Code.NOT_FOUND, message, param="id", hint=hint)
     weights = InitialWeights(
         job_id=job.id, step=job.step, location=uri, sha256=sha256, learning_rate=_rate(job, job.step)
     )
@@ -274,7 +308,7 @@ def rerun(known: Known, asked: Asked, command: RerunFineTuningJob) -> Decision:
         return refused_all([missing("fine-tuning job", command.id, "id")])
     if job.is_imported:
         return _ran_elsewhere(job)
-    problems = list(asked.problems)
+    problems = [*asked.problems, *_missing_parts(known, job)]
     if not job.total_steps:
         message = f"{job.name} has never run"
         problems.append(Problem(code=Code.WRONG_STATE, message=message, param="id", hint="clone it instead"))
@@ -319,15 +353,22 @@ def _rate(job: Job, step: int) -> float:
     return schedule.learning_rate_after(job.recipe, job.total_steps, step)
 
 
-def _no_checkpoint(job: Job, step: int | None) -> Problem:
-    there = ", ".join(str(found) for found in sorted({point.step for point in job.checkpoints}))
-    what = f"no checkpoint of step {step}" if step is not None else "no checkpoint"
-    return Problem(
-        code=Code.NOT_FOUND,
-        message=f"{job.name} has {what}",
-        param="step",
-        hint=f"it recorded those of {there}" if there else "it ended before its first one",
-    )
+def _no_checkpoint(job: Job, step: int | None, there: Sequence[Checkpoint]) -> Problem:
+    """Why a checkpoint cannot be gone on from: it never was, or its files are gone since."""
+    recorded = step in {point.step for point in job.checkpoints} if step is not None else bool(job.checkpoints)
+    which = f" of step {step}" if step is not None else ""
+    left = ", ".join(str(found) for found in sorted({point.step for point in there}))
+    if recorded:
+        message = f"{job.name} no longer has {f'its checkpoint{which}' if which else 'any of its checkpoints'}"
+    else:
+        message = f"{job.name} has no checkpoint{which}"
+    if left:
+        hint = f"there are those of {left}"
+    elif job.checkpoints:
+        hint = f"from the beginning: tunebus train retry {job.id}, or clone it"
+    else:
+        hint = "it ended before its first one"
+    return Problem(code=Code.NOT_FOUND, message=message, param="step", hint=hint)
 
 
 def _free_name(known: Known, job: Job) -> str:

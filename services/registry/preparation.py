@@ -14,7 +14,7 @@ from tunebus.contracts.file_bucket import FileBucket
 from tunebus.contracts.recipes import UserScript
 from tunebus.contracts.subjects import DATASET, FINE_TUNING_JOB, MODEL
 from tunebus.projections.queries import find, find_job
-from tunebus.projections.tables import removed
+from tunebus.projections.tables import job_checkpoints, removed
 from tunebus.services.platform import database
 from tunebus.services.platform.connection import BusClient
 from tunebus.services.platform.decisions import PreparedCommand
@@ -125,6 +125,7 @@ class Preparation:
             ask.RemoveEvaluationJob: self._job_files,
             ask.RemoveExportJob: self._job_files,
             ask.StartFineTuningJob: self._fine_tuning,
+            ask.ResumeFineTuningJob: self._resumed,
             ask.CloneFineTuningJob: self._derived,
             ask.BranchFineTuningJob: self._derived,
             ask.ExtendFineTuningJob: self._derived,
@@ -285,7 +286,25 @@ class Preparation:
         assert isinstance(start, ask.StartFineTuningJob)
         assert found is not None
         before = replace(found, problems=[_as_change(problem, asked) for problem in found.problems])
-        return Derived(await self._fine_tuning(start, before), start, difference)
+        there = frozenset[str]() if isinstance(asked, ask.CloneFineTuningJob) else await self._kept_of(row)
+        return Derived(await self._fine_tuning(start, before), start, difference, there)
+
+    async def _resumed(self, asked: ask.ResumeFineTuningJob, _: None) -> frozenset[str]:
+        row = await self._found(FINE_TUNING_JOB, asked.id)
+        return await self._kept_of(row) if row else frozenset()
+
+    async def _kept_of(self, job: Mapping[str, Any]) -> frozenset[str]:
+        """The URIs of a job's checkpoints and of its result whose files are there."""
+
+        def look() -> list[str]:
+            table = job_checkpoints
+            with database.read(self._reads) as connection:
+                return list(connection.scalars(select(table.c.uri).where(table.c.job_id == job["id"])))
+
+        uris = [*await asyncio.to_thread(look), *([job["result_uri"]] if job["result_uri"] else [])]
+        places = {uri: str(self._home.resolve(uri)) for uri in uris}
+        found = await self._pool.ask("kept", {"places": places}, FOLDER_SECONDS)
+        return frozenset(found["there"])
 
     async def _rerun(self, asked: ask.RerunFineTuningJob, _: None) -> Asked:
         row = await self._found(FINE_TUNING_JOB, asked.id)

@@ -31,6 +31,7 @@ from tunebus.services.registry import (
     export_destination,
     findings,
     import_document,
+    kept_files,
     lengths,
     model_folder,
     preview,
@@ -89,6 +90,11 @@ def check_unchanged(request: Document) -> Document:
             hint="add the file again as a new dataset",
         ) from None
     return {}
+
+
+def find_kept(request: Document) -> Document:
+    """Which of these files and folders are there; of a checkpoint, each file that its manifest names, in its size."""
+    return {"there": [name for name, place in request["places"].items() if kept_files.is_there(Path(place))]}
 
 
 def size_of_folder(request: Document) -> Document:
@@ -158,6 +164,7 @@ STEPS: dict[str, Callable[[Document], Document]] = {
     "adapter": inspect_adapter,
     "config": read_config,
     "destination": check_destination,
+    "kept": find_kept,
     "lengths": count_tokens,
     "script": find_script,
     "unchanged": check_unchanged,

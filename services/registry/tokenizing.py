@@ -8,13 +8,11 @@ It answers as the prepare child does, one JSON request a line; it has no databas
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
-from types import FrameType
 from typing import Any
 
 from tunebus.contracts.errors import Code, TunebusError, fail
@@ -22,6 +20,7 @@ from tunebus.contracts.recipes import DatasetSource, ModelSource
 from tunebus.services.platform.child import models
 from tunebus.services.platform.child.failures import ChildFailure
 from tunebus.services.platform.rows.encoding import IGNORED, Encoded, Encoder
+from tunebus.services.platform.rows.overtime import limited
 from tunebus.services.platform.rows.source import rows_of
 from tunebus.services.registry import prepare
 
@@ -113,8 +112,19 @@ def _tokens(tokenizer: Any, row: Encoded, length: int | None) -> Document:
         "answer_tokens": row.answer_tokens,
         "truncated": cut < len(row.input_ids),
         "pieces": pieces,
+        "cut_at": _cut_at(pieces, cut) if cut < len(row.input_ids) else None,
         "more": sum(piece["tokens"] for piece in pieces) < len(row.input_ids),
     }
+
+
+def _cut_at(pieces: Sequence[Document], kept: int) -> int | None:
+    """The first piece that is not wholly within the tokens that are kept; None where that is not shown."""
+    tokens = 0
+    for number, piece in enumerate(pieces):
+        tokens += piece["tokens"]
+        if tokens > kept:
+            return number
+    return None
 
 
 def _pieces(tokenizer: Any, row: Encoded) -> Iterator[Document]:
@@ -161,35 +171,16 @@ def _tokenizer(model: Document) -> Any:
     return _loaded[key]
 
 
-class _Overtime(BaseException):
-    """Raised in the midst of a template; nothing that catches exceptions catches it."""
-
-
 @contextmanager
 def _limited(row: int | None = None) -> Iterator[None]:
     """End what a chat template does after two seconds; name the row in what is wrong."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise _Overtime
-
     where = "" if row is None else f"row {row + 1}: "
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, ROW_SECONDS)
     try:
-        yield
+        with limited(ROW_SECONDS, "model_id"):
+            yield
     except TunebusError as error:
         problem = error.problem
         raise TunebusError(problem.model_copy(update={"message": where + problem.message})) from None
-    except _Overtime:
-        raise fail(
-            Code.TOO_LARGE,
-            f"{where}rendering and tokenizing took longer than {ROW_SECONDS:g} s",
-            param="model_id",
-            hint="the model's chat template may not end, or the row is very long",
-        ) from None
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 STEPS: dict[str, Callable[[Document], Document]] = {"tokenize": tokenize}

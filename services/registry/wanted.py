@@ -31,6 +31,8 @@ class Wanted:
     with_datasets_prompts: bool = False
     with_queues: bool = False
     with_dependencies: bool = False
+    with_jobs_parts: bool = False
+    """The model, dataset and prompt of the jobs referred to are loaded as well, or the names of those removed."""
     leaving: dict[str, set[str]] = field(default_factory=dict)
     """By aggregate, what a command wants to remove: whatever uses it is loaded as well."""
 

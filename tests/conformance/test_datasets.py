@@ -414,7 +414,11 @@ async def test_conformance_10_tokens_are_counted_and_those_that_carry_loss_are_m
     over = sum(each["rows"] for each in counted["histogram"] if each["from"] > 30)
     assert 0 < over <= counted["truncated"] < 300
     assert counted["truncated_share"] == pytest.approx(counted["truncated"] / 300)
+    short = (await preview(running, "faq", limit=1, model_id="starter", max_length=5))["tokenized"][0]
+    kept = sum(piece["tokens"] for piece in short["pieces"][: short["cut_at"]])
+    assert kept <= 5 < kept + short["pieces"][short["cut_at"]]["tokens"], "the first piece that is cut"
     plain = await preview(running, "faq", limit=1, model_id="starter", text_format="plain")
+    assert plain["tokenized"][0]["cut_at"] is None
     assert "".join(piece["text"] for piece in plain["tokenized"][0]["pieces"]) == "<|begin|>question 0? é 0<|end|>"
     assert counted["histogram"][0]["from"] == counted["min"]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,10 +39,21 @@ async def trains(running: Running, job_id: str, *steps: int, total: int = 100) -
     )
     for step in steps:
         uri = f"artifact:jobs/{job_id}/attempt-{attempt}/checkpoints/step-{step:08d}"
+        write_checkpoint(running, uri)
         await running.accepted(
             "RecordCheckpoint", job_id=job_id, attempt=attempt, step=step, uri=uri, manifest_sha256=HASH
         )
     return attempt
+
+
+def write_checkpoint(running: Running, uri: str) -> Path:
+    """The files of a checkpoint, as its manifest names them."""
+    folder = running.settings.artifacts / uri.removeprefix("artifact:")
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    files = {"adapter_model.safetensors": {"size": 7, "sha256": HASH}}
+    (folder / "manifest.json").write_text(json.dumps({"step": 1, "files": files, "metrics": {}, "time": 0.0}))
+    return folder
 
 
 async def fails(running: Running, job_id: str, attempt: int, **fields: Any) -> None:
@@ -50,6 +64,7 @@ async def fails(running: Running, job_id: str, attempt: int, **fields: Any) -> N
 
 async def finishes(running: Running, job_id: str, attempt: int, step: int = 100) -> None:
     uri = f"artifact:jobs/{job_id}/attempt-{attempt}/adapter"
+    (running.settings.artifacts / uri.removeprefix("artifact:")).mkdir(parents=True)
     await running.accepted(
         "CompleteAttempt", job_id=job_id, attempt=attempt, outcome="finished", step=step,
         result_uri=uri, result_sha256=HASH, result_type="adapter",
@@ -111,7 +126,7 @@ async def test_a_stopped_job_goes_on_from_the_chosen_checkpoint(running: Running
     await running.accepted("CompleteAttempt", job_id=job_id, attempt=attempt, outcome="stopped", step=30)
     problem = await running.refused("ResumeFineTuningJob", id=job_id, step=15)
     assert (problem.code, problem.param) == (Code.NOT_FOUND, "step")
-    assert "10, 20, 30" in str(problem.hint)
+    assert problem.hint == "there are those of 10, 20, 30"
     await running.accepted("ResumeFineTuningJob", id=job_id, step=20)
     assignment = (await running.claim()).assignment
     assert assignment is not None
@@ -243,3 +258,86 @@ async def test_a_suggested_training_argument_is_merged(running: Running) -> None
     again = await job(running, job_id)
     assert again["training_arguments"]["optim"] == "sgd"
     assert again["changes"] == {"optim": ["adamw_torch", "sgd"]}
+
+
+async def test_going_on_from_a_checkpoint_that_is_gone_is_refused_with_those_that_are_there(running: Running) -> None:
+    job_id = await started(running, save_total_limit=2)
+    attempt = await trains(running, job_id, 10, 20, 30, 40)
+    await fails(running, job_id, attempt)
+    folder = running.settings.artifacts / "jobs" / job_id / f"attempt-{attempt}" / "checkpoints"
+    shutil.rmtree(folder / "step-00000010")  # as retention does
+    (folder / "step-00000040" / "adapter_model.safetensors").unlink()
+    for command in ("ResumeFineTuningJob", "BranchFineTuningJob"):
+        for step in (10, 40):
+            problem = await running.refused(command, id=job_id, step=step)
+            assert (problem.code, problem.param) == (Code.NOT_FOUND, "step"), command
+            assert problem.message == f"first no longer has its checkpoint of step {step}"
+            assert problem.hint == "there are those of 20, 30"
+        never = await running.refused(command, id=job_id, step=25)
+        assert never.message == "first has no checkpoint of step 25"
+    branch = await job(running, await running.accepted("BranchFineTuningJob", id=job_id))
+    assert branch["origin"]["step"] == 30, "the newest that is there"
+    shutil.rmtree(folder)
+    for command in ("ResumeFineTuningJob", "BranchFineTuningJob"):
+        problem = await running.refused(command, id=job_id)
+        assert problem.message == "first no longer has any of its checkpoints"
+    await running.accepted("RetryFineTuningJob", id=job_id)
+
+
+async def test_a_job_whose_result_is_gone_is_not_extended(running: Running) -> None:
+    job_id = await started(running)
+    await finishes(running, job_id, await trains(running, job_id, 50))
+    shutil.rmtree(running.settings.artifacts / "jobs" / job_id / "attempt-1" / "adapter")
+    problem = await running.refused("ExtendFineTuningJob", id=job_id, num_epochs=1)
+    assert (problem.code, problem.message) == (Code.NOT_FOUND, "the result of first is no longer where it was kept")
+
+
+@pytest.mark.parametrize("command", ["RetryFineTuningJob", "ResumeFineTuningJob", "RerunFineTuningJob"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_job_whose_parts_were_removed_is_not_tried_again(running: Running, command: str) -> None:
+    job_id = await started(running)
+    await fails(running, job_id, await trains(running, job_id, 10))
+    await running.accepted("RemoveDataset", id="faq")
+    await running.accepted("RemoveModel", id="starter")
+    problem = await running.refused(command, id=job_id)
+    found = {one.message: one for one in problem.details or [problem]}
+    assert set(found) == {
+        "first needs the model 'starter', which was removed", "first needs the dataset 'faq', which was removed",
+    }  # fmt: skip
+    assert {(one.code, one.param) for one in found.values()} == {(Code.NOT_FOUND, "id")}
+    assert any(f"train clone {job_id} --set dataset_id=NAME" in str(one.hint) for one in found.values())
+    assert (await job(running, job_id))["state"] == "failed"
+
+
+async def test_a_job_stopped_while_it_waited_is_retried_from_the_beginning(running: Running) -> None:
+    job_id = await started(running)
+    await running.accepted("StopFineTuningJob", id=job_id)
+    stopped = await job(running, job_id)
+    assert (stopped["state"], stopped["attempt"], stopped["step"]) == ("stopped", 0, 0)
+    assert (await running.claim()).assignment is None
+    await running.accepted("RetryFineTuningJob", id=job_id)
+    assignment = (await running.claim()).assignment
+    assert assignment is not None
+    assert (assignment.job_id, assignment.attempt, assignment.checkpoints) == (job_id, 1, [])
+    await finishes(running, job_id, 1)
+    assert (await job(running, job_id))["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_share_that_has_no_effect_on_a_dataset_with_a_split_of_its_own_is_a_warning(running: Running) -> None:
+    await running.things()
+    folder = running.files / "split"
+    folder.mkdir()
+    for name, rows in (("train", 20), ("test", 4)):
+        lines = (json.dumps({"question": f"{name} {n}", "answer": "a"}) for n in range(rows))
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    await running.accepted("AddDataset", name="split", path=str(folder))
+    asked = {"base_model_id": "starter", "dataset_id": "split"}
+    quiet = await running.accepted("StartFineTuningJob", **asked)
+    told = await running.accepted("StartFineTuningJob", **asked, train_test_split=0.8)
+    shuffled = await running.accepted("StartFineTuningJob", **{**asked, "dataset_id": "faq"}, train_test_split=0.8)
+    assert [(await job(running, one))["warnings"] for one in (quiet, shuffled)] == [[], []]
+    (warning,) = (await job(running, told))["warnings"]
+    assert warning == (
+        "train_test_split 0.8 has no effect: dataset 'split' has a split 'test' of its own, whose 4 rows are held out"
+    )

@@ -218,7 +218,9 @@ def _tokens(found: Mapping[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = [heading.append("):", "bold")]
     for number, row in enumerate(found["tokenized"], start=found["offset"] + 1):
         text = Text(f"{number}. ", style="bold")
-        for piece in row["pieces"]:
+        for place, piece in enumerate(row["pieces"]):
+            if place == row["cut_at"]:
+                text.append(" ✂ what follows is cut ✂ ", "bold red")
             text.append(piece["text"], "green" if piece["loss"] else "dim")
         text.append("…" if row["more"] else "")
         cut = ", cut" if row["truncated"] else ""

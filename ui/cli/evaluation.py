@@ -20,7 +20,7 @@ from tunebus.ui.cli.call import Call, command
 from tunebus.ui.cli.entities import Identity, remove_job, show_page
 from tunebus.ui.cli.options import given, options, parse_object
 from tunebus.ui.cli.terminal import cell, record, shortened, table
-from tunebus.ui.cli.training import add_logs, followed, not_succeeded, with_times
+from tunebus.ui.cli.training import add_logs, followed, not_succeeded, placed, with_times
 from tunebus.ui.cli.watching import ENDED, INTERVAL, wait
 
 evaluate = typer.Typer(no_args_is_help=True, help="Evaluation jobs: models and adapters scored side by side.")
@@ -99,7 +99,7 @@ def start(
     if watch:
         watch_to_the_end(call, parent)
     else:
-        call.terminal.note(f"[green]queued[/]; follow it: tunebus eval watch {parent}")
+        call.terminal.note(placed("eval", parent, (outcome.ids or [parent]) if fields.get("hold") else []))
 
 
 @command(
@@ -366,7 +366,7 @@ def watch_to_the_end(call: Call, id: str) -> None:
     jobs = followed(call, "EvaluationJob", ids, _brief, f"the jobs go on: tunebus eval watch {parent}")
     for job in jobs:
         if job["state"] != "succeeded":
-            raise not_succeeded(job)
+            raise not_succeeded(job, "eval")
     if not call.machine:
         call.terminal.data(None, _side_by_side(jobs, [_rows(call, job, _SAMPLES) for job in jobs]))
         call.terminal.note(f"all that was measured, and more answers: tunebus eval show {parent} --samples 20")

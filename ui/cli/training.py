@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,10 +50,14 @@ def start(call: Call, watch: _WATCH = False, **fields: Any) -> None:
     assert outcome.id is not None
     if not watch or not call.machine:
         call.terminal.data(outcome.document(), Text(outcome.id))
+    if not call.machine:
+        with contextlib.suppress(TunebusError):  # it is queued, whatever becomes of this look
+            for warning in call.ask("GetFineTuningJob", id=outcome.id)["warnings"]:
+                call.terminal.note(f"[yellow]{escape(warning)}[/]")
     if watch:
         watch_to_the_end(call, outcome.id)
     else:
-        call.terminal.note(f"[green]queued[/]; follow it: tunebus train watch {outcome.id}")
+        call.terminal.note(placed("train", outcome.id, [outcome.id] if fields.get("hold") else []))
 
 
 @command(
@@ -294,6 +299,14 @@ def watch_to_the_end(call: Call, job_id: str) -> None:
         call.terminal.note(f"model {escape(name)} is ready: tunebus eval start --model {escape(name)}")
     else:
         call.terminal.note(f"not registered, as asked; the result is {escape(str(job.get('result_uri')))}")
+
+
+def placed(group: str, watched: str, held: Sequence[str]) -> str:
+    """What became of what was just sent: it waits for a worker, or, with the ids of jobs that are held, for somebody
+    to release them."""
+    if held:
+        return "\n".join(f"[yellow]held[/] until it is released: tunebus queue release {job_id}" for job_id in held)
+    return f"[green]queued[/]; follow it: tunebus {group} watch {watched}"
 
 
 def not_succeeded(job: Mapping[str, Any], group: str = "train") -> TunebusError:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tunebus.contracts.errors import TunebusError
 from tunebus.contracts.recipes import DatasetSource, TextFormat
 from tunebus.services.platform.child.failures import ChildFailure, configuration, not_readable
 from tunebus.services.platform.rows.encoding import Encoded, Encoder, TokenizerLike, encode_rows
+from tunebus.services.platform.rows.overtime import limited
 from tunebus.services.platform.rows.source import own_splits, rows_of
 from tunebus.services.platform.rows.split import Split, sample_and_split
+
+# Far above what the longest row takes, far below what anybody waits for.
+ROW_SECONDS = 60.0
 
 
 def load_rows(source: DatasetSource) -> tuple[list[dict[str, Any]], Split]:
@@ -36,7 +41,8 @@ def split_rows(source: DatasetSource, rows: int) -> Split:
 def make_encoder(tokenizer: TokenizerLike, source: DatasetSource, text_format: TextFormat | None) -> Encoder:
     """Errors: `bad_configuration` for templates and formats that do not fit the data or the model."""
     try:
-        return Encoder(tokenizer, source, text_format)
+        with limited(ROW_SECONDS):
+            return Encoder(tokenizer, source, text_format)
     except TunebusError as error:
         raise configuration(error) from None
 
@@ -46,10 +52,12 @@ def encode(
     rows: Sequence[Mapping[str, Any]],
     numbers: Iterable[int],
     progress: Callable[[int], None] | None = None,
+    seconds: float = ROW_SECONDS,
 ) -> list[Encoded]:
-    """The rows of these numbers, encoded. Errors: `bad_data`, naming the row."""
+    """The rows of these numbers, encoded, none in more than some seconds. Errors: `bad_data`, naming the row."""
+    numbered = ((number, rows[number]) for number in numbers)
     try:
-        return encode_rows(encoder, ((number, rows[number]) for number in numbers), progress)
+        return encode_rows(encoder, numbered, progress, partial(limited, seconds))
     except TunebusError as error:
         raise not_readable(error) from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -320,13 +321,17 @@ class Encoder:
 
 
 def encode_rows(
-    encoder: Encoder, rows: Iterable[tuple[int, Mapping[str, Any]]], progress: Callable[[int], None] | None = None
+    encoder: Encoder,
+    rows: Iterable[tuple[int, Mapping[str, Any]]],
+    progress: Callable[[int], None] | None = None,
+    limit: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Encoded]:
-    """Encode numbered rows. Errors: the encoder's, naming the row (from 1)."""
+    """Encode numbered rows, each within its `limit`. Errors: the encoder's and the limit's, naming the row (from 1)."""
     encoded = []
     for done, (number, row) in enumerate(rows, start=1):
         try:
-            encoded.append(encoder.encode(row))
+            with limit():
+                encoded.append(encoder.encode(row))
         except Exception as error:
             problem = getattr(error, "problem", None)
             if problem is not None:

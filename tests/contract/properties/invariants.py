@@ -97,8 +97,8 @@ def check_names(now: Seen) -> None:
 def check_references(now: Seen) -> None:
     """What is there, or not ended, refers to what is there; what has ended may also name what was removed.
 
-    So may a fine-tuning that goes on after its end, or that repeats one, and what it makes: it has all that it needs in
-    its recipe, whatever was removed since.
+    A fine-tuning that goes on after its end, or that repeats one, may name configs that were removed: what they said is
+    in its recipe.
     """
     live = {table: {row["id"] for row in rows} for table, rows in now.rows.items() if "id" in (rows or [{}])[0]}
     gone = {row["id"] for row in now.rows["removed"]}
@@ -117,25 +117,22 @@ def check_references(now: Seen) -> None:
 
     for row in now.rows["prompts"]:
         there("datasets", row["dataset_id"], f"prompt {row['name']}")
-    again = {row["id"] for row in now.of("fine_tuning_job") if (row["origin"] or {}).get("kind") == "rerun"}
-    again |= {event["stream_id"].rpartition("/")[2] for event in now.events if event["data"].get("cause") in AGAIN}
     for row in now.rows["adapters"]:
         for table, column in (("models", "model_id"), ("prompts", "prompt_id")):
-            if row["fine_tuning_job_id"] in again:
-                known(row[column], f"adapter {row['name']}")
-            else:
-                there(table, row[column], f"adapter {row['name']}")
+            there(table, row[column], f"adapter {row['name']}")
         there("fine_tuning_jobs", row["fine_tuning_job_id"], f"adapter {row['name']}")
     for row in now.rows["models"]:
         there("fine_tuning_jobs", row["fine_tuning_job_id"], f"model {row['name']}")
         known(row["base_model_id"], f"model {row['name']}")
+    again = {row["id"] for row in now.of("fine_tuning_job") if (row["origin"] or {}).get("kind") == "rerun"}
+    again |= {event["stream_id"].rpartition("/")[2] for event in now.events if event["data"].get("cause") in AGAIN}
     for job in now.jobs():
         who = f"{job['state']} {job['kind']} {job['id']}"
         uses = {"models": "base_model_id", "datasets": "dataset_id", "prompts": "prompt_id"}
         if job["kind"] != "fine_tuning_job":  # which makes its adapter
             uses["adapters"] = "adapter_id"
         for table, column in uses.items():
-            if job["state"] in ENDED or job["id"] in again:
+            if job["state"] in ENDED:
                 known(job[column], who)
             else:
                 there(table, job[column], who)

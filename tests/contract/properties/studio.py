@@ -179,6 +179,8 @@ class Studio:
                 return JobFiles(bytes=5)
             case ask.CloneFineTuningJob() | ask.BranchFineTuningJob() | ask.ExtendFineTuningJob():
                 return self._derived(asked)
+            case ask.ResumeFineTuningJob():
+                return self._kept()
             case ask.RerunFineTuningJob():
                 return Asked()
             case ask.StartExportJob():
@@ -200,7 +202,12 @@ class Studio:
         start, found = validated(ask.StartFineTuningJob, fields)
         assert isinstance(start, ask.StartFineTuningJob)
         assert found is not None
-        return Derived(found, start, difference)
+        return Derived(found, start, difference, self._kept())
+
+    def _kept(self) -> set[str]:
+        """Nobody removes a file here."""
+        results = {row["result_uri"] for row in self._look().of(FINE_TUNING_JOB)}
+        return {row["uri"] for row in self._look().rows["job_checkpoints"]} | results
 
     def _row(self, aggregate: str, reference: str) -> Row | None:
         with database.read(self.engine) as connection:

@@ -34,6 +34,15 @@ def test_a_model_and_a_dataset_are_enough_to_start(run: Run, bus: FakeBus) -> No
     assert only(bus) == ("StartFineTuningJob", {"base_model_id": "m", "dataset_id": "d"})
 
 
+def test_a_job_that_is_held_is_not_said_to_be_queued_and_warnings_are_shown(run: Run, bus: FakeBus) -> None:
+    bus.answer("GetFineTuningJob", {"warnings": ["train_test_split 0.8 has no effect"]})
+    ended = run("train", "start", "--model", "m", "--dataset", "d", "--hold")
+    assert "held until it is released: tunebus queue release new-id" in ended.err
+    assert "queued" not in ended.err
+    assert "train_test_split 0.8 has no effect" in ended.err
+    assert "queued" in run("train", "start", "--model", "m", "--dataset", "d").err
+
+
 def test_every_field_of_a_job_has_an_option_of_its_name(run: Run, bus: FakeBus) -> None:
     given = {
         "base_model_id": "m", "dataset_id": "d", "prompt_id": "p", "adapter_name": "a", "method": "lora",

@@ -151,6 +151,10 @@ def test_evaluations_are_watched_together_and_compared(run: Run, bus: FakeBus) -
     for word in ("7.5", "0.25", "exact match", "why?", "because", "dunno"):
         assert word in ended.out
 
+    broken = {**jobs["one"], "state": "failed", "cause": "crashed", "message": "it broke", "hint": None}
+    bus.answer("GetEvaluationJob", broken, broken)
+    assert "see tunebus eval logs one" in run("eval", "watch", "parent").err
+
     bus.answer("GetEvaluationRows", *({"items": each, "next": None} for each in rows))
     document = json.loads(run("eval", "show", "parent", "--json").out)
     assert [one["id"] for one in document["jobs"]] == ["one", "two"]
