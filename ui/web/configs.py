@@ -22,6 +22,7 @@ from tunebus.ui.web.ways import back, checkbox, labelled, to, way
 from tunebus.ui.web.words import phrase, say
 
 _SHORT = 90
+_CHOICES = 500
 
 
 def build(studio: Studio, blocks: Any) -> None:
@@ -39,13 +40,15 @@ async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
         config = await studio.ask("GetConfig", id=wanted)
         other = await studio.ask("GetConfig", id=arguments["with"][:200]) if arguments.get("with") else None
         return nothing | {"configs-head": _head(config), "config": await _shown(studio, config, other)}
-    found = await studio.items("ListConfigs", order="newest")
-    listing = _listing()
+    models = [one["name"] for one in (await studio.ask("ListModels", limit=_CHOICES))["items"]]
+    suits = {"model_id": arguments["model"]} if arguments.get("model") in models else {}
+    found = await studio.items("ListConfigs", order="newest", **suits)
+    listing = _listing(models)
     add = way(say("configs.new"), to("/configs", new="1"), kind="tb-primary")
     none = phrase("configs.none", add=link(say("configs.none_add"), "/configs", new="1"))
     return nothing | {
         "configs-head": tag("div", tag("h1", say("configs.title")), add, kind="tb-title-row tb-spread"),
-        "configs-filter": listing.filters(found, arguments) if found else Markup(""),
+        "configs-filter": listing.filters(found, arguments) if found or suits else Markup(""),
         "configs": listing.table(found, arguments, none),
     }
 
@@ -68,7 +71,7 @@ def _family(config: Document) -> str:
     return config["model_family"] or say("configs.every_family")
 
 
-def _listing() -> Listing:
+def _listing(models: Sequence[str]) -> Listing:
     now = utc_now()
     titles = {name: say(f"configs.list.{name}") for name in ("name", "type", "family", "settings", "added")}
     return Listing(
@@ -82,7 +85,11 @@ def _listing() -> Listing:
             Column("added", titles["added"], lambda one: ago(one["added_at"], now), lambda one: one["added_at"]),
         ],
         lambda one: f"{one['description']} {one['model_family'] or ''} {json.dumps(one['config'])}",
-        [Choice("type", titles["type"], _type), Choice("family", titles["family"], _family)],
+        [
+            Choice("type", titles["type"], _type),
+            Choice("family", titles["family"], _family),
+            Choice("model", say("configs.list.model"), values=models),
+        ],
         first="-added",
     )
 

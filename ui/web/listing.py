@@ -29,11 +29,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Choice:
-    """A filter: items whose `of` is the value that the address names."""
+    """A filter: items whose `of` is the value that the address names. With `values` these are what may be chosen, and
+    the items come filtered already."""
 
     key: str
     title: str
-    of: Callable[[Document], str]
+    of: Callable[[Document], str] = lambda item: ""
+    values: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Listing:
         )
         fields = [tag("div", search, kind="tb-grow")]
         for choice in self.choices:
-            found = sorted({choice.of(item) for item in items} - {""})
+            found = choice.values or sorted({choice.of(item) for item in items} - {""})
             chosen = arguments.get(choice.key, "")
             options = [option(value, value, chosen) for value in found]
             everything = option("", say("listing.all", what=choice.title), chosen)
@@ -114,7 +116,7 @@ class Listing:
 
     def _found(self, items: Sequence[Document], arguments: Arguments) -> list[Document]:
         words = _search(arguments).casefold().split()
-        chosen = [(choice, arguments[choice.key]) for choice in self.choices if arguments.get(choice.key)]
+        chosen = [(one, arguments[one.key]) for one in self.choices if arguments.get(one.key) and not one.values]
         found = [
             item
             for item in items

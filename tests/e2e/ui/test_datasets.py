@@ -104,7 +104,7 @@ def test_columns_get_their_roles_and_broken_rows_are_named_by_line(
     look.get_by_label("Column for prompt").select_option("frage")
     expect(look).to_contain_text("there is no column for completion")
     look.get_by_label("Column for completion").select_option("antwort")
-    expect(look.locator(".tb-recognised")).to_contain_text("prompt/completion")
+    expect(look.locator(".tb-recognised")).to_contain_text("prompt + completion")
     expect(look.get_by_text("there is no column for")).to_have_count(0)
     page.get_by_role("button", name="Add the dataset").click()
     expect(look.locator("#tb-add-form .tb-field-error").first).to_contain_text("line 17")

@@ -224,7 +224,8 @@ def _recognised(found: Document) -> Markup:
         )
     if found["lacks"]:
         names = join([tag("code", name) for name in found["lacks"]], ", ")
-        words = phrase("datasets.look.lacks", format=found["title"], names=names)
+        title = say(f"datasets.format.{found['format']}")
+        words = phrase("datasets.look.lacks", format=title, names=names)
         parts.append(tag("div", icon("warning"), " ", words, kind="tb-banner tb-banner-warning", role="status"))
     elif found["format"] == "prompt":
         parts.append(tag("div", say("datasets.look.plain"), kind="tb-banner tb-banner-info", role="status"))
@@ -320,6 +321,7 @@ def _form(found: Document, asked: Mapping[str, Any]) -> Markup:
         data_values=json.dumps(given),
         data_done=say("datasets.add.done"),
         data_goto="/datasets?id={id}",
+        data_draft=f"dataset-{source}",
         kind="tb-form",
         id="tb-add-form",
     )
