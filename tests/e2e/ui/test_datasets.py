@@ -90,10 +90,10 @@ def test_columns_get_their_roles_and_broken_rows_are_named_by_line(
     pairs = "".join(json.dumps({"frage": f"q{n % 15}", "antwort": f"a{n % 15}"}) + "\n" for n in range(16))
     file = data / "fragen.jsonl"
     file.write_text(pairs + "{broken\n" + json.dumps({"frage": "q", "antwort": ""}) + "\n")
+    browsing.expected += ["403 (Forbidden)", "400 (Bad Request)"]
     page = browsing.open("/datasets?add=path")
     page.get_by_label("Path of a file").fill("/etc/passwd.csv")
     page.get_by_role("button", name="Look at it").click()
-    browsing.expected += ["403 (Forbidden)", "400 (Bad Request)"]
     expect(page.locator("#tb-look [role=alert]")).to_contain_text("outside the folders")
     page.get_by_label("Path of a file").fill(str(file))
     page.get_by_role("button", name="Look at it").click()
