@@ -110,5 +110,5 @@ def _seen(request: Request) -> tuple[str, Mapping[str, str]]:
         given = json.loads(request.headers.get(SEEN, "")[:SEEN_BYTES])
         marks = given["marks"]
         return str(given["version"]), marks if isinstance(marks, dict) else {}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return "", {}

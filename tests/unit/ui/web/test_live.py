@@ -1,0 +1,132 @@
+"""What a page's timer is told: nothing while nothing changed, else only the parts that did, made once for all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from tunebus.contracts.errors import Code, fail
+from tunebus.services.platform.settings import load_settings
+from tunebus.ui.web.live import KEPT, SEEN, WARNING, Live
+from tunebus.ui.web.markup import Markup, text
+from tunebus.ui.web.page import Arguments, Page
+from tunebus.ui.web.studio import Studio
+
+
+class Watched(Studio):
+    """A studio whose stamp the test sets."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(load_settings({}, home=folder))
+        self.now = "1"
+
+    async def stamp(self, watches: Any) -> str:
+        return self.now
+
+
+class Shown:
+    """A page that counts how often it is read."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.parts: dict[str, str] = {"a": "first", "b": "second"}
+        self.trouble: Exception | None = None
+        self.page = Page("shown", "home.title", lambda studio, blocks: None, self.read)
+
+    async def read(self, studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
+        self.reads += 1
+        if self.trouble is not None:
+            raise self.trouble
+        return {name: text(words + arguments.get("id", "")) for name, words in self.parts.items()}
+
+
+@pytest.fixture
+def shown() -> Shown:
+    return Shown()
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Watched:
+    return Watched(tmp_path)
+
+
+async def ask(live: Live, shown: Shown, query: str = "", seen: str = "") -> tuple[int, dict[str, Any]]:
+    headers = [(SEEN.encode(), seen.encode("latin-1", "replace"))] if seen else []
+    scope = {"type": "http", "method": "GET", "path": "/live/shown", "query_string": query.encode(), "headers": headers}
+    answer = await live.answer(shown.page, Request(scope))
+    return answer.status_code, json.loads(answer.body) if answer.body else {}
+
+
+def as_seen(news: dict[str, Any], before: dict[str, str] | None = None) -> str:
+    return json.dumps({"version": news["version"], "marks": {**(before or {}), **news["marks"]}})
+
+
+async def test_nothing_is_sent_while_nothing_changed(studio: Watched, shown: Shown) -> None:
+    live = Live(studio)
+    status, news = await ask(live, shown)
+    assert (status, {**news["parts"]}) == (200, {"a": "first", "b": "second", WARNING: ""})
+    assert await ask(live, shown, seen=as_seen(news)) == (204, {})
+    assert shown.reads == 1
+
+
+async def test_only_what_changed_is_sent(studio: Watched, shown: Shown) -> None:
+    live = Live(studio)
+    _, news = await ask(live, shown)
+    shown.parts["b"] = "third"
+    assert (await ask(live, shown, seen=as_seen(news)))[0] == 204, "nobody looks before the stamp changes"
+    studio.now = "2"
+    status, later = await ask(live, shown, seen=as_seen(news))
+    assert (status, later["parts"]) == (200, {"b": "third"})
+    assert (await ask(live, shown, seen=as_seen(later, news["marks"])))[0] == 204
+
+
+async def test_all_who_look_at_an_address_share_one_rendering(studio: Watched, shown: Shown) -> None:
+    live = Live(studio)
+    for _ in range(20):
+        await ask(live, shown, "id=x")
+    assert shown.reads == 1
+    await ask(live, shown, "id=y")
+    assert shown.reads == 2
+
+
+async def test_renderings_of_long_ago_are_forgotten(studio: Watched, shown: Shown) -> None:
+    live = Live(studio)
+    for number in range(3 * KEPT):
+        await ask(live, shown, f"id={number}")
+    assert len(live._renderings) == KEPT
+
+
+async def test_another_process_knows_what_a_page_shows(studio: Watched, shown: Shown, tmp_path: Path) -> None:
+    """The marks are made of what is shown alone, so a page outlives the process that served it without a reload."""
+    _, news = await ask(Live(studio), shown)
+    assert await ask(Live(Watched(tmp_path)), shown, seen=as_seen(news)) == (204, {})
+
+
+@pytest.mark.parametrize(
+    "seen", ["", "x", "[]", "null", "{}", '{"version": 1, "marks": 7}', "[" * 9000, "é", '{"marks": {}}']
+)
+async def test_a_browser_that_says_nonsense_is_sent_everything(studio: Watched, shown: Shown, seen: str) -> None:
+    status, news = await ask(Live(studio), shown, seen=seen)
+    assert status == 200
+    assert news["parts"].keys() == {"a", "b", WARNING}
+
+
+async def test_trouble_is_said_above_the_page_and_looked_at_again(studio: Watched, shown: Shown) -> None:
+    live = Live(studio)
+    shown.trouble = fail(Code.NOT_FOUND, "no <b>job</b>", hint="list them")
+    _, news = await ask(live, shown)
+    assert news["parts"].keys() == {WARNING}
+    assert "no &lt;b&gt;job&lt;/b&gt;" in news["parts"][WARNING]
+    shown.trouble = ZeroDivisionError("a secret of the code")
+    studio.now = "2"
+    _, news = await ask(live, shown)
+    assert "secret" not in news["parts"][WARNING]
+    shown.trouble = None
+    rendering = next(iter(live._renderings.values()))
+    rendering.until = 0.0  # as if its time had passed
+    _, news = await ask(live, shown)
+    assert news["parts"]["a"] == "first"
