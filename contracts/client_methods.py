@@ -1075,6 +1075,44 @@ class AsyncMethods(Protocol):
             )
         )
 
+    async def list_all_jobs(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        as_of: int | str | None = None,
+        kinds: list[Literal["fine_tuning_job", "evaluation_job", "export_job"]] | None = None,
+        states: list[str] | None = None,
+        search: str | None = None,
+        label: str | None = None,
+        model_id: str | None = None,
+        dataset_id: str | None = None,
+        sort: Literal["created", "updated", "name", "state", "duration", "loss"] | None = None,
+        descending: bool | None = None,
+    ) -> Page:
+        """Jobs of every kind, chosen and sorted: `{"items", "next", "total"}`. `total` counts all that were
+        chosen; `after` is how many of them to leave out, so that any page can be had at once. `losses` are a
+        few points of a job's curve.
+        """
+        return Page.model_validate(
+            await self.query(
+                "ListAllJobs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "kinds": kinds,
+                    "states": states,
+                    "search": search,
+                    "label": label,
+                    "model_id": model_id,
+                    "dataset_id": dataset_id,
+                    "sort": sort,
+                    "descending": descending,
+                },
+            )
+        )
+
     async def get_dataset(
         self,
         *,
@@ -2760,6 +2798,44 @@ class Methods(Protocol):
                     "order": order,
                     "adapter_id": adapter_id,
                     "model_id": model_id,
+                },
+            )
+        )
+
+    def list_all_jobs(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        as_of: int | str | None = None,
+        kinds: list[Literal["fine_tuning_job", "evaluation_job", "export_job"]] | None = None,
+        states: list[str] | None = None,
+        search: str | None = None,
+        label: str | None = None,
+        model_id: str | None = None,
+        dataset_id: str | None = None,
+        sort: Literal["created", "updated", "name", "state", "duration", "loss"] | None = None,
+        descending: bool | None = None,
+    ) -> Page:
+        """Jobs of every kind, chosen and sorted: `{"items", "next", "total"}`. `total` counts all that were
+        chosen; `after` is how many of them to leave out, so that any page can be had at once. `losses` are a
+        few points of a job's curve.
+        """
+        return Page.model_validate(
+            self.query(
+                "ListAllJobs",
+                {
+                    "limit": limit,
+                    "after": after,
+                    "as_of": as_of,
+                    "kinds": kinds,
+                    "states": states,
+                    "search": search,
+                    "label": label,
+                    "model_id": model_id,
+                    "dataset_id": dataset_id,
+                    "sort": sort,
+                    "descending": descending,
                 },
             )
         )

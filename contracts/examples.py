@@ -393,6 +393,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     "ListFineTuningJobs": {"state": "running", "label": "baseline", "search": "faq", "order": "newest"},
     "ListEvaluationJobs": {"limit": 10},
     "ListExportJobs": {"adapter_id": _ADAPTER},
+    "ListAllJobs": {"states": ["running", "queued"], "search": "faq", "sort": "updated", "limit": 20},
     "GetDataset": {"id": "faq"},
     "GetModel": {"id": "small"},
     "GetAdapter": {"id": "faq-adapter"},

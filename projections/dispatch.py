@@ -8,6 +8,7 @@ from tunebus.contracts import subjects
 from tunebus.contracts.events import RecordedEvent
 from tunebus.projections import (
     adapters,
+    all_jobs,
     configs,
     datasets,
     evaluation_jobs,
@@ -36,4 +37,4 @@ _NONE: Mapping[str, Callable[[RecordedEvent], list[Change]]] = {}
 def apply(event: RecordedEvent) -> list[Change]:
     """The changes of one event; none for an aggregate or a type that only a newer version knows."""
     handler = AGGREGATES.get(event.aggregate, _NONE).get(event.type)
-    return handler(event) if handler else []
+    return all_jobs.followed(handler(event)) if handler else []

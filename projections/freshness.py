@@ -27,6 +27,8 @@ def of_workers(connection: Connection) -> Stamp:
     )
 
 
-def of_telemetry(measured: Connection) -> Stamp:
-    """Changes with what attempts measure and print."""
-    return (measured.scalar(select(func.max(telemetry.attempts.c.last_t))),)
+def of_telemetry(measured: Connection, job_id: str | None = None) -> Stamp:
+    """Changes with what attempts measure and print; with what those of one job do where it is named. One look-up."""
+    table = telemetry.writes
+    wanted = telemetry.EVERY_JOB if job_id is None else job_id
+    return (measured.scalar(select(table.c.count).where(table.c.job_id == wanted)),)

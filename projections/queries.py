@@ -28,7 +28,7 @@ from tunebus.contracts.subjects import (
     MODEL,
     PROMPT,
 )
-from tunebus.projections import comparing, ledger_view, sorting, telemetry, uses
+from tunebus.projections import choosing, comparing, ledger_view, sorting, telemetry, uses
 from tunebus.projections.sorting import Sorting, number
 from tunebus.projections.standing import WITH_WORKER, Standings, bears, present_workers, speaks_of
 from tunebus.projections.tables import (
@@ -37,6 +37,7 @@ from tunebus.projections.tables import (
     LIVE_STATES,
     STATES,
     adapters,
+    all_jobs,
     configs,
     datasets,
     evaluation_jobs,
@@ -81,6 +82,10 @@ def answer(query: ask.Query, ledger: Connection, measured: Connection | None = N
     document = ANSWERS[name](ledger, query)
     if measured is not None and name in _SHOWS_JOBS:
         add_progress(measured, jobs_in(document))
+    if measured is not None and isinstance(query, ask.ListAllJobs):
+        curves = telemetry.outlines(measured, [job["id"] for job in document["items"]])
+        for job in document["items"]:
+            job["losses"] = curves.get(job["id"], [])
     return document
 
 
@@ -210,20 +215,56 @@ def _list_jobs(
     return page | {"items": _jobs(kind, page["items"], Standings(connection))}
 
 
+def _list_all_jobs(connection: Connection, query: ask.ListAllJobs) -> Document:
+    wanted = choosing.chosen(
+        kinds=query.kinds,
+        states=None if query.states is None else [state for one in query.states if (state := _state(one))],
+        label=query.label,
+        search=query.search,
+        base_model_id=query.model_id and find(connection, MODEL, query.model_id, param="model_id")["id"],
+        dataset_id=query.dataset_id and find(connection, DATASET, query.dataset_id, param="dataset_id")["id"],
+    )
+    begin, total = number(query.after), choosing.total(connection, wanted)
+    found = choosing.page(connection, wanted, query.sort, query.descending, begin, query.limit) if begin < total else []
+    items = _jobs_of(connection, found)
+    end = begin + len(items)
+    return {"items": items, "next": str(end) if items and end < total else None, "total": total}
+
+
+def _jobs_of(
+    connection: Connection, found: Sequence[tuple[str, str]], standings: Standings | None = None
+) -> list[Document]:
+    """Job documents without their details, in the order of (kind, id), as far as they fit into an answer."""
+    standings = standings or Standings(connection)
+    documents: dict[str, Document] = {}
+    for kind, table in JOB_TABLES.items():
+        ids = [job_id for of, job_id in found if of == kind]
+        if ids:
+            columns = [column for column in table.columns if column.name not in _DETAIL]
+            rows = connection.execute(select(*columns).where(table.c.id.in_(ids))).mappings()
+            documents |= {one["id"]: one for one in _jobs(kind, [_document(row) for row in rows], standings)}
+    items: list[Document] = []
+    size = 0
+    for _, job_id in found:
+        size += len(strictjson.dumps(documents[job_id]))
+        if items and size > ANSWER_BYTES:
+            break
+        items.append(documents[job_id])
+    return items
+
+
 def _list_queue(connection: Connection, query: ask.ListQueue) -> Document:
     """Running jobs, then waiting ones as they are given out, then held ones; `next` counts the jobs before."""
-    found: list[tuple[tuple[Any, ...], str, RowMapping]] = []
+    found: list[tuple[tuple[Any, ...], str]] = []
     for kind in [query.kind] if query.kind else list(JOB_TABLES):
         table = JOB_TABLES[kind]
-        for row in connection.execute(select(table).where(table.c.state.in_(LIVE_STATES))).mappings():
-            part = 0 if row["state"] in WITH_WORKER else 2 if row["state"] == "held" else 1
-            found.append(((part, WORKERS[kind] != "trainer", -row["priority"], row["rank"], row["id"]), kind, row))
-    found.sort(key=lambda one: one[0])
+        columns = (table.c.id, table.c.state, table.c.priority, table.c.rank)
+        for row in connection.execute(select(*columns).where(table.c.state.in_(LIVE_STATES))):
+            part = 0 if row.state in WITH_WORKER else 2 if row.state == "held" else 1
+            found.append(((part, WORKERS[kind] != "trainer", -row.priority, row.rank, row.id), kind))
+    found.sort()
     begin = number(query.after)
-    standings = Standings(connection)
-    items = [
-        _jobs(kind, [_document(row, _DETAIL)], standings)[0] for _, kind, row in found[begin : begin + query.limit]
-    ]
+    items = _jobs_of(connection, [(kind, place[-1]) for place, kind in found[begin : begin + query.limit]])
     end = begin + len(items)
     return {"items": items, "next": str(end) if end < len(found) else None}
 
@@ -414,9 +455,10 @@ def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
         table.name: connection.scalar(select(func.count()).select_from(table))
         for table in (datasets, models, adapters, prompts, configs)
     }
-    for table in JOB_TABLES.values():
-        by_state = select(table.c.state, func.count()).group_by(table.c.state).order_by(table.c.state)
-        counts[table.name] = {row[0]: row[1] for row in connection.execute(by_state)}
+    by_state = select(all_jobs.c.kind, all_jobs.c.state, func.count()).group_by(all_jobs.c.kind, all_jobs.c.state)
+    counts |= {table.name: {} for table in JOB_TABLES.values()}
+    for kind, state, count in connection.execute(by_state.order_by(all_jobs.c.state)):
+        counts[JOB_TABLES[kind].name][state] = count
     if query.as_of is None:
         dead_letters = ledger_view.dead_letters
         counts["dead_letters"] = connection.scalar(
@@ -426,22 +468,23 @@ def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
         counts["workers"] = {
             kind: sum(worker["kind"] == kind for worker in present) for kind in (FINE_TUNING_JOB, EVALUATION_JOB)
         }
-    parts: dict[str, Callable[[Table], tuple[ColumnElement[bool], ColumnElement[Any]]]] = {
-        "running": lambda t: (t.c.state.in_(("starting", "running", "stopping")), t.c.position.desc()),
-        "waiting": lambda t: (t.c.state.in_(("queued", "held", "interrupted")), t.c.position),
-        "failed": lambda t: (t.c.state == "failed", t.c.finished_at.desc()),
-        "recent": lambda t: (t.c.state.in_(ENDED_STATES), t.c.finished_at.desc()),
+    newest, ended = all_jobs.c.position.desc(), all_jobs.c.finished_at.desc()
+    parts: dict[str, tuple[Sequence[str], ColumnElement[Any]]] = {
+        "running": (WITH_WORKER, newest),
+        "waiting": (("queued", "held", "interrupted"), all_jobs.c.position.asc()),
+        "failed": (("failed",), ended),
+        "recent": (ENDED_STATES, ended),
     }
     document: Document = {"counts": counts}
     if query.as_of is None:
         document["position"] = connection.scalar(select(func.max(ledger_view.events.c.position))) or 0
-    for part, chosen in parts.items():
-        jobs: list[Document] = []
-        for kind, table in JOB_TABLES.items():
-            condition, order = chosen(table)
-            rows = connection.execute(select(table).where(condition).order_by(order).limit(NEWEST)).mappings()
-            jobs += _jobs(kind, [_document(row, _DETAIL) for row in rows], standings)
-        document[part] = jobs
+    for part, (states, order) in parts.items():
+        found: list[tuple[str, str]] = []
+        for kind in JOB_TABLES:
+            wanted = (all_jobs.c.kind == kind, all_jobs.c.state.in_(states))
+            ids = connection.scalars(select(all_jobs.c.id).where(*wanted).order_by(order).limit(NEWEST))
+            found += [(kind, job_id) for job_id in ids]
+        document[part] = _jobs_of(connection, found, standings)
     document["recent"].sort(key=lambda job: job["finished_at"], reverse=True)
     return document
 
@@ -693,6 +736,7 @@ _SHOWS_JOBS = (
     "ListFineTuningJobs",
     "ListEvaluationJobs",
     "ListExportJobs",
+    "ListAllJobs",
     "GetFineTuningJob",
     "GetEvaluationJob",
     "GetExportJob",
@@ -710,6 +754,7 @@ ANSWERS: dict[str, Callable[[Connection, Any], Document]] = {
     "ListFineTuningJobs": _list_fine_tuning_jobs,
     "ListEvaluationJobs": _list_evaluation_jobs,
     "ListExportJobs": _list_export_jobs,
+    "ListAllJobs": _list_all_jobs,
     "GetDataset": _get_dataset,
     "GetModel": _get_model,
     "GetAdapter": _get_adapter,

@@ -5,6 +5,7 @@ It reads rows of jobs and workers and writes nothing; the words are `waiting`'s.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -71,7 +72,7 @@ class Standings:
             ahead = 0
             if place is not None:
                 document["queue_position"] = place + 1
-                ahead = sum(1 for at in ready if at < place)
+                ahead = bisect_left(ready, place)
             unmet = [other for other in others if other["id"] in document["waiting_for"]]
             document["waiting_reason"] = waiting_reason(
                 kind, document, self._workers, ahead, usage=self._usage, dependencies=unmet

@@ -280,6 +280,31 @@ export_jobs = Table(
     Index("ix_export_jobs_state", "state"),
 )
 
+all_jobs = Table(
+    "all_jobs",
+    metadata,
+    Column("id", Text, nullable=False),
+    PrimaryKeyConstraint("id", name="pk_all_jobs"),
+    Column("kind", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("adapter_name", Text),
+    Column("labels_key", Text, nullable=False),
+    Column("base_model_id", Text, nullable=False),
+    Column("dataset_id", Text),
+    Column("adapter_id", Text),
+    Column("loss", Double),
+    Column("created_at", Text, nullable=False),
+    Column("started_at", Text),
+    Column("finished_at", Text),
+    Column("updated_at", Text, nullable=False),
+    Index("ix_all_jobs_position", "position"),
+    Index("ix_all_jobs_state", "state", "position"),
+    Index("ix_all_jobs_finished_at", "kind", "finished_at"),
+    Index("ix_all_jobs_kind", "kind", "state", "finished_at"),
+)
+"""Of every job, of whatever kind, what lists choose and sort by: rows that are read by the hundred thousand."""
+
 job_attempts = Table(
     "job_attempts",
     metadata,
@@ -390,6 +415,7 @@ PROJECTIONS: tuple[Table, ...] = (
     fine_tuning_jobs,
     evaluation_jobs,
     export_jobs,
+    all_jobs,
     job_attempts,
     job_checkpoints,
     job_dependencies,

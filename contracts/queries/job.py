@@ -24,6 +24,27 @@ class ListJobs(List):
     ] = "added"
 
 
+class ListAllJobs(List):
+    """Jobs of every kind, chosen and sorted: `{"items", "next", "total"}`. `total` counts all that were chosen; `after`
+    is how many of them to leave out, so that any page can be had at once. `losses` are a few points of a job's curve.
+    """
+
+    kinds: Annotated[list[JobKind] | None, Field(description="only jobs of these kinds")] = None
+    states: Annotated[list[str] | None, Field(description="only jobs in these states")] = None
+    search: Annotated[
+        str | None,
+        Field(max_length=200, description="only jobs with this text in their name, or their model's or dataset's"),
+    ] = None
+    label: Annotated[str | None, Field(max_length=50, description="only jobs with this label")] = None
+    model_id: Annotated[str | None, Field(description="only jobs that start from this model, by id or name")] = None
+    dataset_id: Annotated[str | None, Field(description="only jobs with this dataset, by id or name")] = None
+    sort: Annotated[
+        Literal["created", "updated", "name", "state", "duration", "loss"],
+        Field(description="what to put them in order by; jobs that lack it come last"),
+    ] = "created"
+    descending: Annotated[bool, Field(description="the newest, longest, highest first")] = True
+
+
 class ListQueue(Paged):
     """The jobs that have not ended, of every kind: those that run, then those that wait, as they are given out, then
     those held. `queue_position` counts from 1, `waiting_reason` says why a job does not run yet.

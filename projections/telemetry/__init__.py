@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from tunebus.projections.telemetry.answers import sample_answers
-from tunebus.projections.telemetry.curves import ANSWER_POINTS, SERIES_POINTS, curves
+from tunebus.projections.telemetry.curves import ANSWER_POINTS, SERIES_POINTS, curves, outlines
 from tunebus.projections.telemetry.machines import machine_series
 from tunebus.projections.telemetry.output import LEVELS, log_text, search_log
 from tunebus.projections.telemetry.progress import latest_progress
-from tunebus.projections.telemetry.tables import attempts, logs, metadata, metrics, samples, system
+from tunebus.projections.telemetry.tables import EVERY_JOB, attempts, logs, metadata, metrics, samples, system, writes
 
 __all__ = [
     "ANSWER_POINTS",
+    "EVERY_JOB",
     "LEVELS",
     "SERIES_POINTS",
     "attempts",
@@ -21,8 +22,10 @@ __all__ = [
     "machine_series",
     "metadata",
     "metrics",
+    "outlines",
     "sample_answers",
     "samples",
     "search_log",
     "system",
+    "writes",
 ]

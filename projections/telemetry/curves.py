@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection
-from tunebus.contracts.telemetry import spell
+from sqlalchemy import Connection, and_, or_, select
+from tunebus.contracts.telemetry import Value, spell
 from tunebus.projections.telemetry import rollups
 from tunebus.projections.telemetry.progress import reached_by
-from tunebus.projections.telemetry.tables import METRICS
+from tunebus.projections.telemetry.tables import METRICS, metrics, series
+from tunebus.projections.telemetry.tables import rollups as rolled
 
 SERIES_POINTS = 5_000
+OUTLINE_POINTS = 40
 ANSWER_POINTS = 16_000  # of all series together: an answer has to fit into one message
 
 
@@ -42,6 +44,49 @@ def curves(
         "reached": reached,
         "last_step": max((series.points[-1][0] for series in found.values()), default=None),
         "series": {name: in_columns("steps", series, room) for name, series in sorted(found.items())},
+    }
+
+
+def outlines(connection: Connection, job_ids: Iterable[str], name: str = "loss") -> dict[str, list[Value]]:
+    """The course of one series of many jobs, at most OUTLINE_POINTS of each and the newest last; read a level at once,
+    so that a page of jobs costs a few statements. Jobs that measured none are left out.
+    """
+    of_name = (series.c.job_id.in_(list(job_ids)), series.c.source == METRICS, series.c.name == name)
+    by_level: dict[int, dict[str, int]] = {}
+    for job_id, first, last in connection.execute(
+        select(series.c.job_id, series.c.first, series.c.last).where(*of_name)
+    ):
+        level = 0
+        while 4 * (last - first) > OUTLINE_POINTS * rollups.width(METRICS, level + 1):
+            level += 1
+        by_level.setdefault(level, {})[job_id] = last
+    found: dict[str, list[rollups.Point]] = {}
+    for level, lasts in by_level.items():
+        if level:
+            question = (
+                select(rolled.c.job_id, rolled.c.kept)
+                .where(rolled.c.job_id.in_(lasts), rolled.c.source == METRICS)
+                .where(rolled.c.name == name, rolled.c.level == level)
+                .order_by(rolled.c.job_id, rolled.c.bucket)
+            )
+            for job_id, kept in connection.execute(question):
+                found.setdefault(job_id, []).extend(rollups.unpack(kept))
+        wanted = [metrics.c.job_id.in_(lasts), metrics.c.name == name]
+        if level:
+            ends = (and_(metrics.c.job_id == job_id, metrics.c.step == last) for job_id, last in lasts.items())
+            wanted = [metrics.c.name == name, or_(*ends)]
+        newest = (
+            select(metrics.c.job_id, metrics.c.step, metrics.c.value, metrics.c.special, metrics.c.t)
+            .where(*wanted)
+            .order_by(metrics.c.job_id, metrics.c.step, metrics.c.attempt, metrics.c.n)
+        )
+        for job_id, step, value, special, t in connection.execute(newest):
+            points = found.setdefault(job_id, [])
+            if points and points[-1][0] == step:
+                points.pop()
+            points.append((step, value if special is None else float(special), t))
+    return {
+        job_id: [spell(value) for _, value, _ in thinned(points, OUTLINE_POINTS)] for job_id, points in found.items()
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -87,17 +87,39 @@ def search_log(
         return document
     wanted = text.casefold() if text else None
     graver = LEVELS[LEVELS.index(level) :] if level else ()
+    spelled = _spellings(graver)
     within = False
-    for begin, line in _lines(connection, job_id, chosen, max(0, after_offset - _LOOKED_BACK)):
-        found, within = _level(line, within)
-        if begin < after_offset:
-            continue
-        if len(document["items"]) == limit or begin - after_offset > SEARCHED_BYTES:
+    for begin, lines in _lines(connection, job_id, chosen, max(0, after_offset - _LOOKED_BACK)):
+        if begin - after_offset > SEARCHED_BYTES:
             document["next"] = begin
             break
-        if (wanted is None or wanted in line.casefold()) and (not graver or found in graver):
-            document["items"].append({"offset": begin, "level": found, "text": _around(line, wanted)})
+        said = lines.decode(errors="replace")
+        if (
+            not within
+            and _TRACEBACK not in said
+            and not ((wanted is None or wanted in said.casefold()) and (spelled is None or spelled.search(said)))
+        ):
+            continue  # a look at many lines at once: most of a long log is passed over like this
+        for line in lines.split(b"\n"):
+            shown = line.decode(errors="replace").rstrip("\r")
+            found, within = _level(shown, within)
+            if (
+                begin >= after_offset
+                and (wanted is None or wanted in shown.casefold())
+                and (not graver or found in graver)
+            ):
+                if len(document["items"]) == limit:
+                    document["next"] = begin
+                    return document
+                document["items"].append({"offset": begin, "level": found, "text": _around(shown, wanted)})
+            begin += len(line) + 1
     return document
+
+
+def _spellings(levels: Sequence[str]) -> re.Pattern[str] | None:
+    """What stands in every line of one of these levels but those of a traceback; None for all lines."""
+    words = [*levels, *(word for word, level in _SPELLED.items() if level in levels)]
+    return re.compile("|".join(words)) if words else None
 
 
 def _level(line: str, within: bool) -> tuple[str | None, bool]:
@@ -120,23 +142,26 @@ def _around(line: str, wanted: str | None) -> str:
     return ("…" if at else "") + line[at : at + LINE_BYTES] + ("…" if at + LINE_BYTES < len(line) else "")
 
 
-def _lines(connection: Connection, job_id: str, attempt: int, offset: int) -> Iterator[tuple[int, str]]:
-    """Whole lines with where they begin; the last one as far as it has come."""
+def _lines(connection: Connection, job_id: str, attempt: int, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Some whole lines at a time, without the last one's end, with where they begin; at the end what there is."""
     begin, rest = offset, b""
     skipping = offset > 0  # what follows on from before is no line's beginning
     for start, fresh in _pieces(connection, job_id, attempt, offset):
         if start > begin + len(rest):  # a gap
             if rest and not skipping:
-                yield begin, rest.decode(errors="replace")
+                yield begin, rest
             begin, rest, skipping = start, b"", False
-        *whole, rest = (rest + fresh).split(b"\n")
-        for line in whole:
-            if not skipping:
-                yield begin, line.decode(errors="replace").rstrip("\r")
-            skipping = False
-            begin += len(line) + 1
+        rest += fresh
+        if skipping:
+            _, found, rest = rest.partition(b"\n")
+            begin = start + len(fresh) - len(rest)
+            skipping = not found
+        whole, found, after = rest.rpartition(b"\n")
+        if found:
+            yield begin, whole
+            begin, rest = begin + len(whole) + 1, after
     if rest and not skipping:
-        yield begin, rest.decode(errors="replace")
+        yield begin, rest
 
 
 def _pieces(connection: Connection, job_id: str, attempt: int, offset: int) -> Iterator[tuple[int, bytes]]:

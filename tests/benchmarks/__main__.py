@@ -15,7 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 FOLDER = Path(__file__).parent
-NAMES = ("ledger", "commands", "rebuild", "telemetry", "startup", "bare_training", "recipe", "evaluation", "viewers")
+NAMES = (
+    "ledger",
+    "commands",
+    "rebuild",
+    "telemetry",
+    "pages",
+    "startup",
+    "bare_training",
+    "recipe",
+    "evaluation",
+    "viewers",
+)
 
 
 def rows_of(name: str, console: Console) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from tunebus.ui.cli import (
     evaluation,
     exports,
     imports,
+    jobs,
     password,
     processes,
     queue,
@@ -71,6 +72,7 @@ command(app, "doctor", rich_help_panel=_STUDIO, epilog="Example: tunebus doctor 
 evaluation.add_try(app, _WORK)
 for name, group, panel in (
     ("queue", queue.queue, _WORK),
+    ("job", jobs.jobs, _WORK),
     ("train", imports.train, _WORK),
     ("eval", evaluation.evaluate, _WORK),
     ("export", exports.exports, _WORK),

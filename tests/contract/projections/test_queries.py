@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -364,6 +365,8 @@ def test_live_progress_is_shown_of_the_attempt_that_runs(studio: Engine) -> None
     with database.write(studio) as connection:
         job_id = added("FineTuningJobAdded")[0].entity_id
         connection.execute(table.update().where(table.c.id == job_id).values(state="running", attempt=2))
+        listed = tables.all_jobs
+        connection.execute(listed.update().where(listed.c.id == job_id).values(state="running"))
         row = connection.execute(select(table).where(table.c.id == job_id)).mappings().one()
 
     def telemetry(attempt: int, step: int) -> Rows:
@@ -393,3 +396,87 @@ def test_live_progress_is_shown_of_the_attempt_that_runs(studio: Engine) -> None
     with pytest.raises(TunebusError, match="there is no attempt 99"):
         shown(ask.GetLog(job_id=row["id"], attempt=99))
     assert refusal(studio, ask.GetMetrics(job_id=row["id"])).code == Code.UNAVAILABLE
+
+
+def every_job(engine: Engine) -> list[dict[str, Any]]:
+    kinds = (ask.ListFineTuningJobs, ask.ListEvaluationJobs, ask.ListExportJobs)
+    return [job for kind in kinds for job in pages(engine, lambda after, kind=kind: kind(limit=1000, after=after))]
+
+
+def seconds(job: dict[str, Any]) -> float | None:
+    if not job["started_at"] or not job["finished_at"]:
+        return None
+    began, ended = (datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at"))
+    return (ended - began).total_seconds()
+
+
+SORTED_BY: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "created": lambda job: job["position"],
+    "updated": lambda job: job["updated_at"],
+    "name": lambda job: (job["adapter_name"] or job["base_model_name"] or "").lower() or None,
+    "state": lambda job: tables.STATES.index(job["state"]),
+    "duration": seconds,
+    "loss": lambda job: job["metrics"].get("eval_loss", job["metrics"].get("loss")),
+}
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("sort", sorted(SORTED_BY))
+def test_jobs_of_every_kind_are_one_list_in_any_order(studio: Engine, sort: Any, descending: bool) -> None:
+    jobs = {job["id"]: job for job in every_job(studio)}
+    found = pages(studio, lambda after: ask.ListAllJobs(sort=sort, descending=descending, limit=37, after=after))
+    assert sorted(job["id"] for job in found) == sorted(jobs)
+    assert answer(studio, ask.ListAllJobs(limit=1))["total"] == len(jobs)
+    detail = queries._DETAIL
+    assert found == [{k: v for k, v in jobs[job["id"]].items() if k not in detail} for job in found]
+    keys = [SORTED_BY[sort](job) for job in found]
+    present = [key for key in keys if key is not None]
+    assert keys[len(present) :] == [None] * (len(keys) - len(present)), "those that lack it come last"
+    if sort != "name":  # whose order is the database's own
+        assert present == sorted(present, reverse=descending)
+
+
+def test_the_list_of_all_jobs_is_chosen_as_asked_and_counts_what_it_chose(studio: Engine) -> None:
+    jobs = every_job(studio)
+    some = next(job for job in reversed(jobs) if job["base_model_name"] and job["dataset_name"])
+    model, dataset = some["base_model_id"], some["dataset_id"]
+    choices: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
+        ({"kinds": ["evaluation_job"]}, lambda job: job["kind"] == "evaluation_job"),
+        ({"states": ["succeeded", "queued"]}, lambda job: job["state"] in ("succeeded", "queued")),
+        ({"model_id": some["base_model_name"]}, lambda job: job["base_model_id"] == model),
+        ({"dataset_id": dataset, "kinds": ["evaluation_job"]},
+         lambda job: job["dataset_id"] == dataset and job["kind"] == "evaluation_job"),
+        ({"search": " TUNED-1 "}, lambda job: "tuned-1" in (job["adapter_name"] or "").lower()),
+        ({"label": "nobody's"}, lambda job: False),
+    ]  # fmt: skip
+    for wanted, holds in choices:
+        page = answer(studio, ask.ListAllJobs(**wanted, limit=1000))
+        assert {job["id"] for job in page["items"]} == {job["id"] for job in jobs if holds(job)}, wanted
+        assert page["total"] == len(page["items"])
+        assert page["next"] is None
+    assert refusal(studio, ask.ListAllJobs(states=["runing"])).hint == "did you mean 'running'?"
+    assert refusal(studio, ask.ListAllJobs(model_id="nobody")).param == "model_id"
+    assert answer(studio, ask.ListAllJobs(after="100000"))["items"] == []
+
+
+def test_a_list_of_all_jobs_shows_the_course_of_each_loss(engine: Engine, studio: Engine, tmp_path: Path) -> None:
+    measured = database.open_engine(f"sqlite:///{tmp_path}/telemetry.db", synchronous="NORMAL")
+    store = Store(measured)
+    store.create()
+    first, second, third = [event.entity_id for event in added("FineTuningJobAdded")][:3]
+    for job_id, steps in ((first, 20), (second, 9000)):
+        records = [
+            {"k": "metric", "n": n, "t": 0.0, "step": n, "values": {"loss": 1000.0 - n, "lr": 0.1}}
+            for n in range(steps)
+        ]
+        body = {"v": 1, "job_id": job_id, "attempt": 1, "records": records}
+        store.write(parse(json.dumps(body).encode())[0])
+    with database.read(measured) as telemetry, database.read(engine) as ledger:
+        page = queries.answer(ask.ListAllJobs(kinds=["fine_tuning_job"], limit=1000), ledger, telemetry)
+    losses = {job["id"]: job["losses"] for job in page["items"]}
+    assert losses[first] == [1000.0 - n for n in range(20)]
+    assert 20 <= len(losses[second]) <= 40
+    assert losses[second] == sorted(losses[second], reverse=True)
+    assert (losses[second][0], losses[second][-1]) == (1000.0, -7999.0)
+    assert losses[third] == []
+    measured.dispose()

@@ -1,0 +1,42 @@
+"""The rows that lists of jobs of every kind choose from, made of the same changes as the jobs' own rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tunebus.projections.changes import Change, Delete, Insert, Update
+from tunebus.projections.tables import JOB_TABLES, all_jobs
+
+_KINDS = {table: kind for kind, table in JOB_TABLES.items()}
+_SHARED = frozenset(column.name for column in all_jobs.columns) - {"kind", "loss"}
+
+
+def followed(changes: list[Change]) -> list[Change]:
+    """Changes, and after each of a job what it means here."""
+    if not any(change.table in _KINDS for change in changes):
+        return changes
+    return [made for change in changes for made in (change, *_here(change))]
+
+
+def _here(change: Change) -> list[Change]:
+    kind = _KINDS.get(change.table)
+    if kind is None:
+        return []
+    if isinstance(change, Insert):
+        row = {name: change.row.get(name) for name in _SHARED}
+        return [Insert(all_jobs, row | {"kind": kind, "loss": _loss(change.row)})]
+    if isinstance(change, Delete):
+        return [Delete(all_jobs, change.where)]
+    values = {name: value for name, value in change.values.items() if name in _SHARED}
+    if "metrics" in change.values:
+        values["loss"] = _loss(change.values)
+    return [Update(all_jobs, change.where, values)] if values else []
+
+
+def _loss(row: Mapping[str, Any]) -> float | None:
+    """The held-out loss that a job ended with: the figure that lists compare."""
+    metrics = row.get("metrics") or {}
+    found = metrics.get("eval_loss", metrics.get("loss"))
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
