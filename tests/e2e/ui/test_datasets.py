@@ -125,6 +125,18 @@ def test_columns_get_their_roles_and_broken_rows_are_named_by_line(
     expect(found).to_contain_text("line 18")
     page.get_by_role("link", name="Broken rows").click()
     expect(found).to_contain_text("line 17")
+    page.get_by_role("link", name="Columns").click()
+    page.get_by_text("Give columns other roles").click()
+    again = page.locator(".tb-again")
+    for role, column in (("prompt", ""), ("completion", ""), ("instruction", "frage"), ("output", "antwort")):
+        again.get_by_label(f"Column for {role}").select_option(column)
+    again.get_by_label("Remove this one").check()
+    again.get_by_role("button", name="Add with these roles").click()
+    expect(page.locator("h1")).to_have_text("fragen (mapped)")
+    with served.client() as client:
+        before, dataset = dataset, client.get_dataset(id="fragen (mapped)")
+        assert (dataset["format"], dataset["sha256"]) == ("alpaca", before["sha256"])
+        assert "fragen" not in [one["name"] for one in client.list_datasets(limit=1000).items]
     page.get_by_role("button", name="Rename").click()
     page.locator("#tb-rename-name").fill("questions")
     page.locator("#tb-rename").get_by_role("button", name="Rename").click()
@@ -135,8 +147,8 @@ def test_columns_get_their_roles_and_broken_rows_are_named_by_line(
             name="with-them",
             dataset_id=dataset["id"],
             prompt_template="{input}\n{completion}",
-            input_template="{prompt}",
-            completion_template="{completion}",
+            input_template="{instruction}",
+            completion_template="{output}",
         )
     page.reload()
     page.get_by_role("button", name="Remove").click()
