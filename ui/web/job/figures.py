@@ -53,7 +53,7 @@ def tiles(job: Document, measured: Measured) -> Markup:
         )
         for name, value, beside in found
     ]
-    return tag("dl", *shown, kind="tb-kpis", aria_label=say("jobs.figures"))
+    return tag("dl", *shown, kind="tb-kpis")
 
 
 Tile = tuple[str, object, object]

@@ -257,13 +257,13 @@ async def _data(studio: Studio, job: Document, measured: Measured, arguments: Ar
             )
             for part, counts in counted
         ]
-        parts.append(table(["", *(name.replace("_", " ") for name in names)], rows))
+        parts.append(table(["", *(_counted(name) for name in names)], rows))
     templates = source.get("prompt")
     if templates:
         shown = [
             tag(
                 "div",
-                tag("div", name.replace("_", " "), kind="tb-small"),
+                tag("div", say(f"jobs.template.{name}"), kind="tb-small"),
                 tag("pre", templates[name]),
                 kind="tb-example",
             )
@@ -271,6 +271,11 @@ async def _data(studio: Studio, job: Document, measured: Measured, arguments: Ar
         ]
         parts.append(section(say("jobs.data.prompt"), *shown))
     return join(parts)
+
+
+def _counted(name: str) -> str:
+    key = f"jobs.counts.{name}"
+    return say(key) if key in catalogue() else name
 
 
 async def _settings(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
