@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from tunebus.contracts.errors import Code, TunebusError
 from tunebus.contracts.identifiers import utc_now
+from tunebus.ui.web.charting import sparkline
 from tunebus.ui.web.job import progress
 from tunebus.ui.web.job.names import (
     ACTIVE,
-    COMMANDS,
     ENDED,
     KINDS,
     STATES,
@@ -103,29 +104,25 @@ async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
 
 
 async def page_of_jobs(studio: Studio, wanted: Wanted) -> Document:
-    """`{"items", "total"}`: one page of the jobs of all kinds."""
-    jobs: list[Document] = []
-    for kind in [wanted.kind] if wanted.kind else KINDS:
-        given = {"label": wanted.label or None, "search": wanted.search or None}
-        jobs += await studio.items(f"List{COMMANDS[kind]}s", **given)
-    named = {"model": "base_model_name", "dataset": "dataset_name"}
-    for name, key in named.items():
-        if getattr(wanted, name):
-            jobs = [job for job in jobs if job.get(key) == getattr(wanted, name)]
-    if wanted.states:
-        jobs = [job for job in jobs if job["state"] in wanted.states]
-    jobs.sort(key=_SORTING[wanted.sort], reverse=wanted.descending)
-    return {"items": jobs[wanted.offset : wanted.offset + PER_PAGE], "total": len(jobs)}
-
-
-_SORTING = {
-    "created": lambda job: job["created_at"],
-    "updated": lambda job: job["updated_at"],
-    "name": job_name,
-    "state": lambda job: STATES.index(job["state"]),
-    "duration": lambda job: seconds_between(job["started_at"], job["finished_at"]) or 0.0,
-    "loss": lambda job: (job.get("metrics") or {}).get("eval_loss") or float("inf"),
-}
+    """`{"items", "total"}`: one page of the jobs of all kinds. A model or dataset that is not there has none."""
+    try:
+        return await studio.ask(
+            "ListAllJobs",
+            kinds=[wanted.kind] if wanted.kind else None,
+            states=list(wanted.states) or None,
+            search=wanted.search or None,
+            label=wanted.label or None,
+            model_id=wanted.model or None,
+            dataset_id=wanted.dataset or None,
+            sort=wanted.sort,
+            descending=wanted.descending,
+            limit=PER_PAGE,
+            after=str(wanted.offset) if wanted.offset else None,
+        )
+    except TunebusError as error:
+        if error.problem.code != Code.NOT_FOUND:
+            raise
+        return {"items": [], "total": 0}
 
 
 def _head(wanted: Wanted) -> Markup:
@@ -312,7 +309,7 @@ def _row(job: Document, now: Any) -> Markup:
 
 
 def _curve(job: Document) -> Markup:
-    return Markup("")
+    return sparkline(job.get("losses") or (), say("jobs.curve", job=job_name(job)))
 
 
 def labels(job: Document) -> Markup:
