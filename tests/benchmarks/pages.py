@@ -174,11 +174,15 @@ def _measured(job_id: str, names: tuple[str, ...], steps: range) -> Rows:
 def _log(store: Store, job_id: str, size: int) -> int:
     line = "10:00:00 INFO step {:09d} of a run that says a good deal about what it is doing at any moment\n"
     piece = 150 * len(line.format(0))
+    rows = Rows()
     for number, offset in enumerate(range(0, size, piece)):
         text = "".join(line.format(150 * number + at) for at in range(150))
         if number % 500 == 0:
-            text = text.replace("INFO", "WARNING", 1)
-        store.write(Rows(logs=[(job_id, 1, offset, 2_000_000 + number, text, 0.0)]))
+            text = text.replace("INFO step", "ERROR at:", 1)
+        rows.logs.append((job_id, 1, offset, 2_000_000 + number, text, 0.0))
+        if len(rows.logs) == 100 or offset + piece >= size:
+            store.write(rows)
+            rows = Rows()
     return -(-size // piece) * piece
 
 
@@ -203,7 +207,7 @@ def questions(made: Filled) -> dict[str, tuple[str, ask.Query]]:
         "one job": ("list", ask.GetFineTuningJob(id=some)),
         "the longest run's chart": ("chart", ask.GetMetrics(job_id=run, points=CHART_POINTS)),
         "the end of its log": ("list", ask.GetLog(job_id=run, tail=64_000)),
-        "warnings of its log": ("chart", ask.SearchLog(job_id=run, level="WARNING", limit=50)),
+        "errors in its log": ("chart", ask.SearchLog(job_id=run, level="ERROR", limit=50)),
     }
 
 
