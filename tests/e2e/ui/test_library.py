@@ -29,7 +29,9 @@ def names(page: Page, of: str) -> list[str]:
     return page.locator(f"#tb-{of} tbody tr td:first-child").all_inner_texts()
 
 
-def test_models_are_found_added_renamed_and_removed(browsing: Browsing, served: Studio, served_hub: Hub) -> None:
+def test_models_are_found_added_renamed_and_removed(
+    browsing: Browsing, served: Studio, served_hub: Hub, contents: Contents
+) -> None:
     files = {path.name: path.read_bytes() for path in MODEL.iterdir() if path.is_file()}
     config = json.loads(files["config.json"]) | {
         "model_type": "acme",
@@ -87,8 +89,12 @@ def test_models_are_found_added_renamed_and_removed(browsing: Browsing, served: 
     page.locator("#tb-remove-form button[type=submit]").click()
     page.wait_for_url("**/models")
     expect(page.locator("#tb-models")).not_to_contain_text("own-code")
+    with served.client() as client:
+        adapters = client.query("ListAdapters", model_id="starter")["items"]
+    assert contents.adapter in {one["id"] for one in adapters}
     page.goto(browsing.url + "/models?id=starter")
     page.get_by_role("button", name="Remove").first.click()
+    expect(page.locator("#tb-remove")).to_contain_text(adapters[-1]["name"])
     page.locator("#tb-remove-form button[type=submit]").click()
     expect(page.locator("#tb-notices")).to_contain_text("is in use by")
 
