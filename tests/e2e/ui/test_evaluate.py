@@ -70,6 +70,7 @@ def test_a_comparison_shows_what_the_ledger_says(
 
 def test_what_is_ticked_is_scored(browsing: Browsing, served: Studio, contents: Contents) -> None:
     page = browsing.open(f"/evaluate?adapter={contents.adapter}")
+    browsing.expected.append("status of 400")
     form = page.locator("#tb-evaluate-form")
     expect(form.locator(f'[name="adapters.{contents.adapter}"]')).to_be_checked()
     expect(page.locator("#tb-evaluate-plan")).to_contain_text("2 jobs")
