@@ -92,6 +92,9 @@ document.addEventListener("click", (event) => {
   form.dispatchEvent(new CustomEvent("tunebus:drafted", { bubbles: true }));
 });
 
-document.addEventListener("tunebus:accepted", ({ detail }) => localStorage.removeItem(PREFIX + detail.draft));
+document.addEventListener("tunebus:accepted", ({ detail }) => {
+  localStorage.removeItem(PREFIX + detail.draft);
+  for (const form of document.querySelectorAll("form[data-draft]")) if (form.dataset.draft === detail.draft) note(form, false);
+});
 new MutationObserver(adoptAll).observe(document, { childList: true, subtree: true });
 adoptAll();
