@@ -47,14 +47,14 @@ class Seen:
 async def view(client: httpx.AsyncClient, job: str, until: float, begin: float, seen: Seen) -> None:
     """One open page of a job with its charts."""
     page: dict[str, Any] = {"version": "", "marks": {}}
-    version, since, last_event = "", None, 0.0
+    version, marked, since, last_event = "", "", None, 0.0
     while time.monotonic() < until:
         due = time.monotonic() + TICK
         headers = {"x-tunebus-seen": json.dumps(page)}
         news = await asked(client, "/live/jobs", {"id": job}, seen, headers)
         if news is not None:
             page = {"version": news["version"], "marks": page["marks"] | news["marks"]}
-            given = {"job": job, "names": NAMES, "points": "1200", "version": version}
+            given = {"job": job, "names": NAMES, "points": "1200", "version": version, "marked": marked}
             found = await asked(
                 client, "/data/metrics", given | ({"since": str(since)} if since is not None else {}), seen
             )
@@ -63,10 +63,10 @@ async def view(client: httpx.AsyncClient, job: str, until: float, begin: float, 
                 times = found["series"].get("loss", {}).get("times", ())
                 if since is not None:
                     seen.points += [now - t for t in times[-1:] if t > begin]
-                    fresh = [mark["t"] for mark in found["marks"] if mark["t"] and mark["t"] > max(last_event, begin)]
-                    seen.events += [now - t for t in fresh]
-                last_event = max([last_event, *(mark["t"] for mark in found["marks"] if mark["t"])])
-                version, since = found["version"], found["next"]
+                    fresh = [mark["t"] for mark in found.get("marks", ()) if mark["t"] and mark["t"] > last_event]
+                    seen.events += [now - t for t in fresh if t > begin]
+                last_event = max([last_event, *(mark["t"] for mark in found.get("marks", ()) if mark["t"])])
+                version, marked, since = found["version"], found["marked"], found["next"]
         await asyncio.sleep(max(0.0, due - time.monotonic()))
 
 

@@ -23,7 +23,7 @@ from tunebus.contracts.errors import Code, fail
 from tunebus.projections.telemetry import points
 from tunebus.projections.telemetry.tables import METRICS, SYSTEM
 from tunebus.ui.web.markup import ACTIVE, Markup, tag
-from tunebus.ui.web.studio import Document, Studio
+from tunebus.ui.web.studio import Document, Studio, digest
 from tunebus.ui.web.words import say
 
 POINTS = 1_500  # drawn of one series
@@ -202,7 +202,8 @@ async def metrics(studio: Studio, arguments: Mapping[str, str]) -> Document:
     `{"version"}` alone where the asker's `version` is the newest.
 
     With `since` only points of later steps, which replace all that the asker has of them. `next` is what to ask from
-    the next time: a resumed attempt does steps anew. `marks` are `{"kind", "step", "t", "words"}`.
+    the next time: a resumed attempt does steps anew. `marks` are `{"kind", "step", "t", "words"}`; they stay out where
+    the asker's `marked` is theirs.
     """
     version = await studio.stamp({"ledger", "telemetry"})
     if arguments.get("version") == version:
@@ -212,14 +213,15 @@ async def metrics(studio: Studio, arguments: Mapping[str, str]) -> Document:
     most = min(max(number(arguments, "points", POINTS), 2), POINTS)
     found = await studio.ask("GetMetrics", job_id=job_in(arguments), names=names or None, since_step=since, points=most)
     job = await studio.ask("GetFineTuningJob", id=found["job_id"]) if found["kind"] == "fine_tuning_job" else None
-    return {
+    marks = marks_of(job, found["reached"]) if job else []
+    answer = {
         "version": version,
         "state": found["state"],
         "next": _reached(found, job, since),
         "series": found["series"],
         "begin": _begin(job),
-        "marks": marks_of(job, found["reached"]) if job else [],
     }
+    return answer | _unless_known(marks, arguments)
 
 
 def _begin(job: Document | None) -> float | None:
@@ -245,8 +247,14 @@ async def system(studio: Studio, arguments: Mapping[str, str]) -> Document:
         "next": max((series["times"][-1] for series in found["series"].values()), default=since),
         "series": found["series"],
         "begin": _begin(job) if job else first,
-        "marks": marks_of(job) if job else [],
+        **_unless_known(marks_of(job) if job else [], arguments),
     }
+
+
+def _unless_known(marks: Sequence[Document], arguments: Mapping[str, str]) -> Document:
+    """Marks with a fingerprint of them, or the fingerprint alone where the asker has named it."""
+    known = digest(json.dumps(marks))
+    return {"marked": known} | ({} if arguments.get("marked") == known else {"marks": marks})
 
 
 def marks_of(job: Document, reached: Sequence[Document] = ()) -> list[Document]:

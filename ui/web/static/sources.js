@@ -19,6 +19,7 @@ class Source {
     this.names = new Set();
     this.series = new Map();
     this.marks = [];
+    this.marked = ""; // which marks these are
     this.begin = null;
     this.state = "";
     this.error = null;
@@ -60,6 +61,7 @@ class Source {
     if (this.version) question.set("version", this.version);
     const since = this.next;
     if (since !== null) question.set("since", since);
+    if (this.marked) question.set("marked", this.marked);
     try {
       const answer = await fetch(`${this.address}&${question}`);
       const found = await answer.json();
@@ -67,8 +69,8 @@ class Source {
       const recovered = this.error !== null;
       this.error = null;
       if (asked !== [...this.names].sort().join(",")) return; // a chart came meanwhile that wants more
-      if (found.series) this.take(found, since);
-      else if (!recovered) return;
+      const news = found.series && this.take(found, since);
+      if (!news && !recovered) return;
     } catch (trouble) {
       this.error = trouble.message;
       setTimeout(() => this.refresh(), AGAIN);
@@ -76,8 +78,10 @@ class Source {
     for (const chart of this.charts) chart.draw();
   }
 
+  /** Keeps what came; says whether there is anything to draw anew. */
   take(found, since) {
     const whole = since === null;
+    const news = whole || found.marks || found.begin !== this.begin || Object.keys(found.series).length > 0;
     for (const name of whole ? [...this.series.keys()] : []) if (!found.series[name]) this.series.delete(name);
     for (const [name, fresh] of Object.entries(found.series)) {
       const known = this.series.get(name);
@@ -85,10 +89,12 @@ class Source {
     }
     const ended = this.state !== "" && this.state !== found.state;
     Object.assign(this, {
-      version: found.version, next: found.next, state: found.state, marks: found.marks, begin: found.begin, answered: true,
+      version: found.version, next: found.next, state: found.state, begin: found.begin, marked: found.marked, answered: true,
     });
+    if (found.marks) this.marks = found.marks;
     const full = [...this.series.values()].some((one) => one.values.length > POINTS);
     if (!whole && (full || ended)) this.forget();
+    return news;
   }
 }
 
