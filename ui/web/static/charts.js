@@ -182,6 +182,7 @@ class Chart extends HTMLElement {
   look(inSight) {
     this.inSight = inSight;
     if (!inSight) return;
+    plotly().catch(() => {}); // while the points are on their way; who draws asks again and says what is wrong
     for (const source of this.sources) source.refresh();
     if (this.late) this.draw();
   }
