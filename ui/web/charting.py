@@ -20,6 +20,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
 from tunebus.contracts.errors import Code, fail
+from tunebus.contracts.identifiers import is_id
+from tunebus.projections import freshness
 from tunebus.projections.telemetry import points
 from tunebus.projections.telemetry.tables import METRICS, SYSTEM
 from tunebus.ui.web.markup import ACTIVE, Markup, tag
@@ -205,7 +207,7 @@ async def metrics(studio: Studio, arguments: Mapping[str, str]) -> Document:
     the next time: a resumed attempt does steps anew. `marks` are `{"kind", "step", "t", "words"}`; they stay out where
     the asker's `marked` is theirs.
     """
-    version = await studio.stamp({"ledger", "telemetry"})
+    version = await _version(studio, arguments)
     if arguments.get("version") == version:
         return {"version": version}
     since = number(arguments, "since", -1)
@@ -224,6 +226,13 @@ async def metrics(studio: Studio, arguments: Mapping[str, str]) -> Document:
     return answer | _unless_known(marks, arguments)
 
 
+async def _version(studio: Studio, arguments: Mapping[str, str]) -> str:
+    """Differs when anything of the named job does: its own telemetry, or the ledger."""
+    job_id = job_in(arguments)
+    measured = await studio.measure(partial(freshness.of_telemetry, job_id=job_id if is_id(job_id) else None))
+    return digest(await studio.stamp({"ledger"}), measured)
+
+
 def _begin(job: Document | None) -> float | None:
     """When a job's first attempt began, in Unix seconds."""
     started = job["attempts_made"][0]["started_at"] if job and job["attempts_made"] else None
@@ -233,7 +242,7 @@ def _begin(job: Document | None) -> float | None:
 async def system(studio: Studio, arguments: Mapping[str, str]) -> Document:
     """As `metrics`, of the machine: series by time, all there are; `since` and `next` are Unix seconds."""
     job_id = job_in(arguments)
-    version = await studio.stamp({"ledger", "telemetry"})
+    version = await _version(studio, arguments)
     if arguments.get("version") == version:
         return {"version": version}
     since = seconds_in(arguments, "since")

@@ -133,7 +133,7 @@ class Chart extends HTMLElement {
   furnish() {
     const tool = (key, press) => element("button", { type: "button", class: "tb-button tb-quiet", onclick: press }, say(key));
     this.heading = element("h3");
-    this.reset = tool("chart.reset", () => { this.zoom += 1; this.draw(); });
+    this.reset = tool("chart.reset", () => this.whole());
     this.reset.hidden = true;
     this.picture = tool("chart.png", () => this.save());
     this.table = element("a", { class: "tb-button tb-quiet", download: true }, say("chart.csv"));
@@ -264,7 +264,7 @@ class Chart extends HTMLElement {
     this.plot.on("plotly_relayout", (change) => {
       if ("xaxis.range[0]" in change || "yaxis.range[0]" in change) this.reset.hidden = false;
     });
-    this.plot.on("plotly_doubleclick", () => { this.zoom += 1; this.draw(); });
+    this.plot.on("plotly_doubleclick", () => this.whole());
     this.plot.on("plotly_hover", ({ event }) => { this.pointer = event; });
     this.plot.on("plotly_unhover", () => { this.pointer = null; });
   }
@@ -376,6 +376,13 @@ class Chart extends HTMLElement {
       button.setAttribute("aria-pressed", String(!this.off.has(label)));
       button.lastChild.textContent = last === "undefined" ? "" : `${last} ${this.scale.name}`.trim();
     }
+  }
+
+  /** Shows all of it again after a zoom. */
+  whole() {
+    this.zoom += 1;
+    this.reset.hidden = true;
+    this.draw();
   }
 
   toggle(label) {
