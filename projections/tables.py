@@ -290,7 +290,7 @@ all_jobs = Table(
     Column("state", Text, nullable=False),
     Column("adapter_name", Text),
     Column("labels_key", Text, nullable=False),
-    Column("base_model_id", Text, nullable=False),
+    Column("base_model_id", Text),
     Column("dataset_id", Text),
     Column("adapter_id", Text),
     Column("loss", Double),
