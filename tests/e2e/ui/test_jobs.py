@@ -86,6 +86,7 @@ def test_the_list_is_found_in_sorted_and_labelled(browsing: Browsing, served: St
     expect(failed.locator(".tb-badge")).to_have_text("failed")
     expect(failed.locator(".tb-badge svg")).to_have_count(1)
     expect(failed).to_contain_text("no_such_layer")
+    expect(page.locator(f"[data-key='{contents.tuned}'] .tb-sparkline path")).to_have_count(1)
 
     assert contents.resumed in ids(named)
     page.get_by_label("Search").fill("careful")
@@ -184,7 +185,7 @@ def test_a_finished_job_shows_all_that_is_known_of_it(browsing: Browsing, served
 
     page.goto(f"{browsing.url}/jobs?id={contents.resumed}&tab=events")
     expect(page.locator("#tb-job .tb-banner-warning")).to_contain_text("Attempt 1 ended")
-    expect(page.locator("#tb-tab")).to_contain_text("AttemptLost")
+    expect(page.locator("#tb-tab")).to_contain_text(re.compile("AttemptLost|AttemptFailed"))
     with served.client() as client:
         scored = client.query("ListEvaluationJobs", parent_id=contents.comparison)["items"][0]
     page.goto(f"{browsing.url}/jobs?id={scored['id']}")
