@@ -57,7 +57,7 @@ OFFERED = tuple(
         "run/", "startup-events", "theme.css", "upload",
     )
 )  # fmt: skip
-_GRADIO = ("/gradio_api", "/monitoring")
+_GRADIO = ("/gradio_api", "/monitoring", "/pwa_icon")
 _REPLACED = frozenset(name for name, _ in HEADERS)
 _FILES = ("/assets/", "/static/", "/tunebus/", "/favicon.ico", "/theme.css")
 
@@ -108,7 +108,10 @@ class Guard:
                 return  # what an inner layer makes of the broken-off body is no answer
             if message["type"] == "http.response.start":
                 answering = True
-                message = {**message, "headers": _headers(message.get("headers", ()), scope["path"])}
+                # Gradio says 500 to whatever its functions were not made for; a defect of ours is in the log.
+                wrong = message["status"] == 500 and scope["path"].startswith("/gradio_api/run/")
+                headers = _headers(message.get("headers", ()), scope["path"])
+                message = {**message, "headers": headers, "status": 400 if wrong else message["status"]}
             await send(message)
 
         try:
@@ -143,6 +146,8 @@ class Guard:
             return 403, Problem(
                 code=Code.NOT_PERMITTED, message="requests from another site are refused", param="Sec-Fetch-Site"
             )
+        if scope["type"] == "http" and not _plain(scope["path"]):
+            return 404, Problem(code=Code.NOT_FOUND, message="no address is spelled like that")
         length = headers.get(b"content-length", "0")
         if length.isdigit() and int(length) > self._limit:
             return 413, self._too_large()
@@ -169,6 +174,11 @@ def _headers(given: Iterable[tuple[bytes, bytes]], path: str) -> list[tuple[byte
         and (fixed or name.lower() != b"cache-control")
     ]
     return [*kept, *HEADERS, *(() if fixed else ((b"cache-control", b"no-store"),))]
+
+
+def _plain(path: str) -> bool:
+    """Whether a path can be one of a file at all: what serves files stumbles over others."""
+    return "\0" not in path and all(len(part.encode("utf-8", "replace")) <= 255 for part in path.split("/"))
 
 
 def _hostname(host: str) -> str:

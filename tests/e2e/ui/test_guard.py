@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
 import httpx
 import pytest
+from tunebus.services.platform.settings import load_settings
+from tunebus.ui.web.studio import Studio as Pages
 
 from tests.fixtures.browser import UPLOAD_LIMIT_MB, Browsing
+from tests.fixtures.endpoints import endpoints, functions
 from tests.fixtures.studio import Studio
+
+if TYPE_CHECKING:
+    from tunebus.ui.web.page import Page
 
 pytestmark = pytest.mark.browser
 
@@ -78,3 +88,110 @@ def test_nothing_else_is_served(url: str, path: str) -> None:
 
 def test_no_command_of_the_pages_is_offered_as_an_api(url: str) -> None:
     assert httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"] == {}
+
+
+# What anyone may send: each is tried for every part of every address, as argument and as body.
+SCRIPT = "\"'><script>alert(1)</script>"
+NONSENSE = (SCRIPT, "../../../../../../etc/passwd", "-1", "9" * 30, "\N{PILE OF POO}\u202e", "x" * 600, "a\0b")
+ARGUMENTS = (
+    "id", "ids", "name", "position", "event", "at", "after", "since", "to", "until", "letters", "import",
+    "job", "job_id", "attempt", "offset", "limit", "dataset", "model", "prompt", "config", "with", "kind",
+    "state", "sort", "page", "tab", "step", "search", "aggregate", "entity", "actor", "type", "causation",
+    "again", "view", "rows", "names", "points",
+)  # fmt: skip
+BODIES = (
+    b"", b"null", b"[]", b"7", b'"x"', b"\xff\xfe\x00", b"[" * 20_000, b'{"id": 1, "data": 2}',
+    b'{"id": "0197a3f2-7c00-7000-8000-0000000000ff", "data": {"id": {"a": []}, "name": "<script>alert(1)</script>"}}',
+    b'{"data": [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}], "fn_index": 1, "session_hash": "x"}',
+    b'{"event_id": "x", "fn_name": "ls", "component_id": 1, "data": {"path": "/etc/passwd"}, "session_hash": "../x"}',
+)  # fmt: skip
+ENDLESS = ("/gradio_api/heartbeat/", "/gradio_api/queue/data")
+
+
+@pytest.fixture(scope="module")
+def application(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tunebus.ui.web.app import pages
+
+        return pages(Pages(load_settings({}, home=tmp_path_factory.mktemp("home"))), 7860)
+
+
+class Trying:
+    """Sends requests, and keeps those whose answer is a defect, a traceback, a file of the machine, or a script."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.harm: list[str] = []
+        self.count = 0
+        self._client = client
+
+    def __call__(self, method: str, address: str, **options: Any) -> None:
+        self.count += 1
+        try:
+            with self._client.stream(method, address, **options) as answer:
+                if address.startswith(ENDLESS) and answer.status_code == 200:
+                    return
+                body = answer.read().decode(errors="replace")
+        except httpx.TransportError as error:
+            self.harm.append(f"{error}: {method} {address[:120]} {str(options.get('content', ''))[:80]}")
+            return
+        parts = address.startswith("/live") and answer.status_code == 200
+        as_markup = parts or "text/html" in answer.headers.get("content-type", "")
+        harm = [
+            *([f"{answer.status_code}"] if answer.status_code >= 500 else []),
+            *(["a traceback"] if "Traceback (most recent" in body else []),
+            *(["a file"] if "root:x:" in body else []),
+            *(["a script"] if as_markup and "<script>alert(1)" in body else []),
+        ]
+        if harm:
+            sent = str({name: value for name, value in options.items() if name != "headers"})[:300]
+            self.harm.append(f"{', '.join(harm)}: {method} {address[:120]} {sent} -> {body[:200]}")
+
+
+def test_nothing_that_anyone_sends_does_harm(url: str, application: Any, served: Studio) -> None:
+    """Every address and every function of Gradio's, as raw HTTP. What is new is tried as well, or fails by its name."""
+    log = served.home / "logs" / "ui.log"
+    begin = log.stat().st_size
+    query = {name: NONSENSE[number % len(NONSENSE)] for number, name in enumerate(ARGUMENTS)}
+    with httpx.Client(base_url=url, timeout=30) as client:
+        trying = Trying(client)
+        for one in endpoints(application):
+            for value in NONSENSE if "{" in one.path else ("",):
+                for content in BODIES[:1] if one.method in ("GET", "HEAD") else BODIES:
+                    headers = {"content-type": "application/json"}
+                    trying(one.method, one.at(value), content=content, headers=headers)
+        for kind in ("fragments", "data", "downloads"):
+            for name in names(kind):
+                for value in NONSENSE:
+                    given = dict.fromkeys(ARGUMENTS, value)
+                    trying("GET", f"/{kind.rstrip('s')}/{name}", params=given)
+        for page in every_page():
+            for turn in range(len(NONSENSE)):
+                shifted = dict(zip(query, [*list(query.values())[turn:], *list(query.values())[:turn]], strict=True))
+                trying("GET", f"/live/{page.path}", params=shifted)
+                for name in ("id", "at", "event", "letters", "after", "import"):
+                    trying("GET", f"/live/{page.path}", params={name: NONSENSE[turn]})
+        for name in names("actions"):
+            for value in (*NONSENSE, 7, None, {"a": []}, [[]]):
+                data = dict.fromkeys(ARGUMENTS, value) | {"path": value}
+                trying("POST", f"/act/{name}", json={"id": str(uuid4()), "data": data})
+        for number, inputs in functions(application).items():
+            for values in ([], [SCRIPT] * inputs, [None] * inputs, [{"path": "/etc/passwd"}] * inputs, [[7]] * inputs):
+                asked = {"fn_index": number, "data": values, "session_hash": "x"}
+                for path in ("run/predict", "queue/join"):
+                    trying("POST", f"/gradio_api/{path}", json=asked)
+    assert trying.count > 1000
+    assert not trying.harm, "\n".join(trying.harm)
+    defects = [line for line in log.read_bytes()[begin:].decode().splitlines() if '"level": "error"' in line]
+    assert defects == []
+
+
+def every_page() -> tuple[Page, ...]:
+    from tunebus.ui.web.app import PAGES
+
+    return PAGES
+
+
+def names(kind: str) -> list[str]:
+    """Of all fragments, data, downloads or actions there are."""
+    return sorted(name for page in every_page() for name in getattr(page, kind))
