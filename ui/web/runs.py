@@ -98,14 +98,16 @@ def settings(job: Document) -> dict[str, Any]:
             found |= {key: one for key, one in value.items() if not isinstance(one, Mapping)}
         else:
             found[name] = value
-    # What was left to the start of the attempt is as it was decided there.
-    return {name: ran.get(name) if value in (None, "auto") else value for name, value in found.items()}
+    # What was left to the start of the attempt is as it was decided there; before that nobody knows it.
+    left = {name for name, value in found.items() if value in (None, "auto") and name not in _FIRST}
+    decided = {name: ran.get(name) for name in left} if ran else {}
+    return {name: value for name, value in found.items() if name not in left} | decided
 
 
 def differing(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of settings that are not the same in all runs, those of the data first."""
+    """The names of settings that are not the same in all runs that have them, those of the data first."""
     names = dict.fromkeys(name for one in found for name in one)
-    differ = [name for name in names if len({_spelled(one.get(name)) for one in found}) > 1]
+    differ = [name for name in names if len({_spelled(one[name]) for one in found if name in one}) > 1]
     return sorted(differ, key=lambda name: (name not in _FIRST, _FIRST.index(name) if name in _FIRST else 0))
 
 

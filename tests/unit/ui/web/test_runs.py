@@ -54,7 +54,9 @@ def test_only_what_differs_is_told_the_data_first() -> None:
 def test_what_was_left_open_is_as_the_attempt_decided() -> None:
     decided = job("a", attempts_made=[{"resolved": {"precision": "bfloat16"}}, {"resolved": None}])
     assert runs.settings(decided)["precision"] == "bfloat16"
-    assert runs.settings(job("b"))["precision"] is None
+    undecided = runs.settings(job("b"))
+    assert "precision" not in undecided
+    assert runs.differing([runs.settings(decided), undecided]) == []
 
 
 @pytest.mark.parametrize(
