@@ -509,7 +509,9 @@ async def changes(studio: Studio, arguments: Arguments) -> Markup:
         return empty(say("activity.then.changes_none"))
     rows = []
     for change in found["items"]:
-        about = {**change, "entity_id": change["id"], "entity_name": change["name"]}
+        described = change["fields"].get("description", {})
+        name = change["name"] or described.get("after") or described.get("before")
+        about = {**change, "entity_id": change["id"], "entity_name": name}
         happened = ", ".join(f"{type} ×{count}" if count > 1 else type for type, count in change["events"].items())
         fields = Markup("")
         if change["change"] == "changed" and change["fields"]:
