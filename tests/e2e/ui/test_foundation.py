@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.fixtures.browser import Browsing
 from tests.fixtures.studio import Studio, eventually
@@ -102,3 +102,21 @@ def test_what_a_paused_registry_did_not_confirm_is_learnt_later_also_after_a_rel
     expect(notices).not_to_contain_text("Not confirmed yet")
     expect(page.locator("#tb-export").get_by_role("link", name="Download").first).to_be_visible()
     assert exports() == before + 1
+
+
+def test_a_page_of_another_build_loads_anew_and_one_of_the_same_does_not(browsing: Browsing) -> None:
+    page = browsing.open("/workers")
+    expect(page.locator("#tb-workers .tb-worker").first).to_be_visible()
+    page.evaluate("window.loadedOnce = true")
+    asked = counted(page)
+    eventually(lambda: _turn(page) and asked[page] >= 3, "it goes on asking", 30)
+    assert page.evaluate("window.loadedOnce")
+
+    def from_another_build(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "x-tunebus-build": "another"})
+
+    page.route("**/live/**", from_another_build)
+    page.wait_for_function("() => !window.loadedOnce")
+    page.unroute("**/live/**")
+    expect(page.locator("#tb-workers .tb-worker").first).to_be_visible()

@@ -119,7 +119,10 @@ async def test_whoever_knows_the_password_comes_in_and_goes_out(browser: httpx.A
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
     assert "Secure" not in cookie
     assert WORDS not in cookie
-    assert (await browser.get("/live/settings")).status_code == 200
+    from tunebus.ui.web.theme import BUILD
+
+    answer = await browser.get("/live/settings")
+    assert (answer.status_code, answer.headers["x-tunebus-build"]) == (200, BUILD)
     kept = dict(browser.cookies)
     out = await browser.post(LOGOUT)
     assert "signed out" in out.text
