@@ -141,7 +141,7 @@ def progress(job: Mapping[str, Any]) -> Markup:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, kind: str = "") -> Markup:
     """A table that scrolls by itself where the screen is narrow."""
-    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in heads)))
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col") if name else tag("td") for name in heads)))
     body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
     return tag("div", tag("table", head, body), kind=f"tb-table {kind}".strip())
 

@@ -63,7 +63,7 @@ async def show(studio: Studio, job: Document, measured: Measured, arguments: Arg
 
 
 async def _charts(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
-    return charting.training_charts(job["id"])
+    return join([tag("h2", say("jobs.tab.charts"), kind="tb-unseen"), charting.training_charts(job["id"])])
 
 
 async def _samples(studio: Studio, job: Document, measured: Measured, arguments: Arguments) -> Markup:
