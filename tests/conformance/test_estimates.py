@@ -134,4 +134,4 @@ async def test_an_estimate_is_kept_with_the_job_and_is_near_what_a_real_training
     )
     time = (await estimate(running, **asked))["time"]
     assert time["basis"] == "the median of 1 earlier jobs of this model here"
-    assert time["seconds"] == pytest.approx(result["step"] / measured["steps_per_second"], rel=0.05)
+    assert time["seconds"] == pytest.approx(result["step"] / measured["steps_per_second"], rel=0.05, abs=0.06)

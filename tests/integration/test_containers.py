@@ -38,9 +38,11 @@ class Containers:
             "http://mlflow:5000": f"sqlite:///{folder}/mlflow.db",
             "0.0.0.0": "127.0.0.1",
             "7860": "0",
+            "/run/secrets/ui_password": str(folder / "ui_password"),
         }
         self._processes: list[subprocess.Popen[bytes]] = []
         (folder / "data").mkdir()
+        (folder / "ui_password").write_text("a long enough phrase\n")
 
     def environment(self, name: str) -> dict[str, str]:
         given = {

@@ -1,11 +1,13 @@
 """A limit of time for the work on one row: a chat template is a program of somebody else's, and may never end.
 
-For the main thread alone, of a process that uses SIGALRM for nothing else.
+It holds in the main thread, of a process that uses SIGALRM for nothing else: children encode their rows there. In
+another thread nothing is limited.
 """
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +22,9 @@ class _Overtime(BaseException):
 @contextmanager
 def limited(seconds: float, param: str = "base_model_id") -> Iterator[None]:
     """End what takes longer. Errors: `too_large`."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise _Overtime
