@@ -13,7 +13,7 @@ from tunebus.ui.web.studio import Studio as Pages
 
 from tests.fixtures.browser import UPLOAD_LIMIT_MB, Browsing
 from tests.fixtures.endpoints import endpoints, functions
-from tests.fixtures.studio import Studio
+from tests.fixtures.studio import Studio, eventually
 
 if TYPE_CHECKING:
     from tunebus.ui.web.page import Page
@@ -152,6 +152,7 @@ def test_nothing_that_anyone_sends_does_harm(url: str, application: Any, served:
     """Every address and every function of Gradio's, as raw HTTP. What is new is tried as well, or fails by its name."""
     log = served.home / "logs" / "ui.log"
     begin = log.stat().st_size
+    before = {job["id"] for job in unfinished(served)}
     query = {name: NONSENSE[number % len(NONSENSE)] for number, name in enumerate(ARGUMENTS)}
     with httpx.Client(base_url=url, timeout=30) as client:
         trying = Trying(client)
@@ -180,10 +181,31 @@ def test_nothing_that_anyone_sends_does_harm(url: str, application: Any, served:
                 asked = {"fn_index": number, "data": values, "session_hash": "x"}
                 for path in ("run/predict", "queue/join"):
                     trying("POST", f"/gradio_api/{path}", json=asked)
+    stop_what_was_started(served, before)
     assert trying.count > 1000
     assert not trying.harm, "\n".join(trying.harm)
     defects = [line for line in log.read_bytes()[begin:].decode().splitlines() if '"level": "error"' in line]
     assert defects == []
+
+
+def unfinished(served: Studio) -> list[dict[str, Any]]:
+    with served.client() as client:
+        return list(client.query("ListQueue", limit=1000)["items"])
+
+
+def stop_what_was_started(served: Studio, before: set[str]) -> None:
+    """The button of a first fine-tune does what it says whatever is sent along: its jobs are not for other tests."""
+    stops = {
+        "fine_tuning_job": "StopFineTuningJob",
+        "evaluation_job": "StopEvaluationJob",
+        "export_job": "StopExportJob",
+    }
+    with served.client() as client:
+        for job in unfinished(served):
+            if job["id"] not in before:
+                force = {} if job["kind"] == "evaluation_job" else {"force": True}
+                client.send(stops[job["kind"]], {"id": job["id"], **force})
+    eventually(lambda: {job["id"] for job in unfinished(served)} <= before, "what was started has stopped", 60)
 
 
 def every_page() -> tuple[Page, ...]:
