@@ -169,7 +169,7 @@ def test_columns_get_their_roles_and_broken_rows_are_named_by_line(
 def test_a_long_file_says_how_far_it_is_and_is_added(browsing: Browsing, served: Studio, data: Path) -> None:
     file = data / "long.jsonl"
     line = json.dumps({"question": "How long is it?" * 20, "answer": "Very long. " * 30}) + "\n"
-    file.write_text(line * 60_000)
+    file.write_text(line * 180_000)
     page = browsing.open(f"/datasets?add=path&path={file}")
     expect(page.locator("#tb-look")).to_contain_text("the rest is when it is added")
     page.evaluate(REMEMBER_PROGRESS)
@@ -178,7 +178,7 @@ def test_a_long_file_says_how_far_it_is_and_is_added(browsing: Browsing, served:
     assert page.evaluate("sessionStorage.getItem('seen-progress')") == str(file.stat().st_size)
     with served.client() as client:
         dataset = client.get_dataset(id=dataset_of(page))
-        assert (dataset["rows"], dataset["statistics"]["duplicate_rows"]) == (60_000, 59_999)
+        assert (dataset["rows"], dataset["statistics"]["duplicate_rows"]) == (180_000, 179_999)
         assert client.send("RemoveDataset", id=dataset["id"]).error is None
     file.unlink()
 

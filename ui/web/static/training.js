@@ -11,6 +11,7 @@ const touched = new Set();
 let spellings = {};
 let spelling = "cli";
 let asking = 0;
+const AGAIN = 1500;
 let underWay = 0;
 let typing = 0;
 let due = false; // something was typed that nothing was asked about yet
@@ -38,8 +39,9 @@ async function ask(form, number) {
       body: JSON.stringify(fields(form)),
     });
     answer = await response.json();
-  } catch {
-    return; // the page says that the studio does not answer; what is shown is asked again when something changes
+  } catch { // the page says that the studio does not answer
+    setTimeout(() => { if (number === asking && form.isConnected) ask(form, number); }, AGAIN);
+    return;
   }
   if (number !== asking || !form.isConnected) return;
   if (answer.error) {
