@@ -235,6 +235,8 @@ async function upload(form, input) {
   }
   const body = new FormData();
   body.append("files", file);
+  const start = document.getElementById("tb-start");
+  start.disabled = true; // what is being brought is meant, not what was chosen before
   try {
     const answer = await fetch("/gradio_api/upload", { method: "POST", body });
     const found = await answer.json();
@@ -249,6 +251,8 @@ async function upload(form, input) {
     datasets.dispatchEvent(new Event("change", { bubbles: true }));
   } catch {
     refuse({ message: say("train.not_uploaded") });
+  } finally {
+    start.disabled = false;
   }
 }
 
