@@ -6,7 +6,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, TunebusError
@@ -67,29 +67,26 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         strictjson.dumps(strictjson.loads(body))
 
 
+# Lone surrogates have no UTF-8 and no database stores NUL: both are refused, see above.
+_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 _values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    | _texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_texts, inner, max_size=4),
     max_leaves=20,
 )
 
 
 @given(_values)
+@example({"\\u0000": "\\ud800"})  # six characters each, not the escapes
 def test_what_is_written_is_read_back(value: object) -> None:
-    text = _encodable(value)
-    assert strictjson.loads(strictjson.dumps(text)) == text
+    assert strictjson.loads(strictjson.dumps(value)) == value
 
 
-@given(st.dictionaries(st.text(), _values))
+@given(st.dictionaries(_texts, _values))
+@example({"\\u0000": None, "a": 1})
 def test_the_canonical_form_does_not_depend_on_order(value: dict[str, object]) -> None:
-    known = _encodable(value)
-    assert strictjson.canonical(dict(reversed(list(known.items())))) == strictjson.canonical(known)
-
-
-def _encodable(value: object) -> object:
-    """Without lone surrogates, which have no UTF-8, and without NUL, which no database stores."""
-    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").replace(rb"\u0000", b""))
+    assert strictjson.canonical(dict(reversed(value.items()))) == strictjson.canonical(value)
