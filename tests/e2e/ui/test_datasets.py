@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -18,12 +19,6 @@ pytestmark = pytest.mark.browser
 expect.set_options(timeout=30_000)
 
 TRAP = "<img src=x onerror=\"document.title='broken'\">${document.title='broken'}{{constructor}}"
-
-# A bar may be there for less than a look: the page itself notes the size that it was shown with.
-REMEMBER_PROGRESS = """() => new MutationObserver(() => {
-    const bar = document.querySelector("#tb-notices progress[max]");
-    if (bar) sessionStorage.setItem("seen-progress", bar.getAttribute("max"));
-}).observe(document.body, { childList: true, subtree: true, attributes: true })"""
 
 
 def rows(count: int) -> str:
@@ -172,10 +167,21 @@ def test_a_long_file_says_how_far_it_is_and_is_added(browsing: Browsing, served:
     file.write_text(line * 180_000)
     page = browsing.open(f"/datasets?add=path&path={file}")
     expect(page.locator("#tb-look")).to_contain_text("the rest is when it is added")
-    page.evaluate(REMEMBER_PROGRESS)
-    page.get_by_role("button", name="Add the dataset").click()
+    with page.expect_request("**/act/AddDataset") as asked:
+        page.get_by_role("button", name="Add the dataset").click()
+    progress = f"{browsing.url}/data/progress?id={asked.value.post_data_json['id']}"
+    eventually(lambda: page.request.get(progress).json().get("done"), "the file is being read", 60, 0.01)
+    readers = psutil.Process(served.pid("registry")).children(recursive=True)
+    for reader in readers:  # halted, however quick it is, until the page has told how far it is
+        reader.suspend()
+    try:
+        bar = page.locator("#tb-notices progress")
+        expect(bar).to_have_attribute("max", str(file.stat().st_size))
+        assert 0 < float(str(bar.get_attribute("value"))) <= file.stat().st_size
+    finally:
+        for reader in readers:
+            reader.resume()
     page.wait_for_url("**/datasets?id=*")
-    assert page.evaluate("sessionStorage.getItem('seen-progress')") == str(file.stat().st_size)
     with served.client() as client:
         dataset = client.get_dataset(id=dataset_of(page))
         assert (dataset["rows"], dataset["statistics"]["duplicate_rows"]) == (180_000, 179_999)
