@@ -63,14 +63,6 @@ def record(
     return int(connection.scalars(select(dead_letters.c.id).where(*same)).one())
 
 
-def list_after(connection: Connection, limit: int, after: int = 0) -> list[DeadLetter]:
-    """Up to `limit` dead letters with an id above `after`, in the order they came in."""
-    rows = connection.execute(
-        select(dead_letters).where(dead_letters.c.id > after).order_by(dead_letters.c.id).limit(limit)
-    )
-    return [_dead_letter(row) for row in rows]
-
-
 def get(connection: Connection, id: int) -> DeadLetter | None:
     row = connection.execute(select(dead_letters).where(dead_letters.c.id == id)).one_or_none()
     return _dead_letter(row) if row else None

@@ -6,7 +6,7 @@ and `released`, so that they commit with the events; heartbeats call `renew`.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,25 +84,9 @@ def get(connection: Connection, job_id: str) -> Lease | None:
     return Lease(*row) if row else None
 
 
-def of_jobs(connection: Connection, job_ids: Iterable[str]) -> dict[str, Lease]:
-    """The leases of several jobs, by job."""
-    rows = connection.execute(select(leases).where(leases.c.job_id.in_(list(job_ids))))
-    return {row.job_id: Lease(*row) for row in rows}
-
-
-def of_worker(connection: Connection, worker_id: str) -> list[Lease]:
-    rows = connection.execute(select(leases).where(leases.c.worker_id == worker_id).order_by(leases.c.job_id))
-    return [Lease(*row) for row in rows]
-
-
 def expired(connection: Connection, now: float) -> list[Lease]:
     """Leases that ended before `now`, the longest expired first."""
     rows = connection.execute(
         select(leases).where(leases.c.expires_at < now).order_by(leases.c.expires_at, leases.c.job_id)
     )
     return [Lease(*row) for row in rows]
-
-
-def extend_all(connection: Connection, until: float) -> int:
-    """Let no lease end before `until`: for a registry that was deaf for a while. Returns how many leases moved."""
-    return connection.execute(leases.update().where(leases.c.expires_at < until).values(expires_at=until)).rowcount

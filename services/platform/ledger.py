@@ -402,10 +402,6 @@ def load_streams(connection: Connection, streams: Iterable[Stream]) -> dict[Stre
     return found
 
 
-def load_stream(connection: Connection, aggregate: str, entity_id: str) -> list[RecordedEvent]:
-    return load_streams(connection, [(aggregate, entity_id)])[aggregate, entity_id]
-
-
 def last_position(connection: Connection) -> int:
     """The position of the newest event; 0 when there is none."""
     return connection.scalar(select(func.max(events.c.position))) or 0

@@ -23,10 +23,12 @@ from tunebus.contracts.subjects import (
     PROMPT,
 )
 from tunebus.ui.web.acting import Asking, Done
+from tunebus.ui.web.forms import labelled
+from tunebus.ui.web.job.names import state_badge
+from tunebus.ui.web.listing import option
 from tunebus.ui.web.markup import (
     Markup,
     act,
-    badge,
     banner,
     bytes_text,
     empty,
@@ -190,21 +192,14 @@ def _filters(arguments: Arguments) -> Markup:
 def _field(name: str, arguments: Arguments, **attributes: str) -> Markup:
     value = arguments.get(name, "")[:TEXT]
     entry = tag("input", name=name, id=f"tb-filter-{name}", value=value, **{"type": "text", **attributes})
-    return tag(
-        "div", tag("label", say(f"activity.filter.{name}"), **{"for": f"tb-filter-{name}"}), entry, kind="tb-field"
-    )
+    return labelled(f"tb-filter-{name}", say(f"activity.filter.{name}"), entry)
 
 
 def _choice(name: str, arguments: Arguments, options: Mapping[str, str]) -> Markup:
     chosen = arguments.get(name, "")
-    listed = [
-        tag("option", words, value=value, **({"selected": ""} if value == chosen else {}))
-        for value, words in {"": say("activity.filter.any"), **options}.items()
-    ]
+    listed = [option(value, words, chosen) for value, words in {"": say("activity.filter.any"), **options}.items()]
     entry = tag("select", *listed, name=name, id=f"tb-filter-{name}")
-    return tag(
-        "div", tag("label", say(f"activity.filter.{name}"), **{"for": f"tb-filter-{name}"}), entry, kind="tb-field"
-    )
+    return labelled(f"tb-filter-{name}", say(f"activity.filter.{name}"), entry)
 
 
 def _standing_filters(arguments: Arguments) -> Markup:
@@ -493,7 +488,7 @@ async def past(studio: Studio, arguments: Arguments) -> Markup:
         )
     rows = []
     for kind, counted in _JOBS.items():
-        states = [join([badge(state), Markup(f" {count}")]) for state, count in counts[counted].items()]
+        states = [join([state_badge(state), Markup(f" {count}")]) for state, count in counts[counted].items()]
         rows.append(
             (say(f"activity.aggregate.{kind}"), join(states, " ") if states else text(say("activity.then.no_jobs")))
         )

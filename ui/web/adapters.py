@@ -10,11 +10,13 @@ from starlette.responses import Response
 from tunebus.contracts.errors import TunebusError
 from tunebus.contracts.identifiers import utc_now
 from tunebus.ui.web import exporting, lineage, taking, trying
-from tunebus.ui.web.forms import dialog, opener, select_field, text_field
+from tunebus.ui.web.forms import dialog, opener, rename_dialog, select_field, text_field
+from tunebus.ui.web.job.names import job_link
 from tunebus.ui.web.listing import Choice, Column, Listing, option, tab_of, tabs
-from tunebus.ui.web.markup import Markup, act, ago, job_name, join, link, pairs, section, tag, text
+from tunebus.ui.web.markup import Markup, act, ago, join, link, pairs, section, tag, text
 from tunebus.ui.web.page import Arguments, Page, part
 from tunebus.ui.web.studio import Document, Studio
+from tunebus.ui.web.ways import back
 from tunebus.ui.web.words import phrase, say
 
 NAME = "[A-Za-z0-9_\\-]+"
@@ -144,15 +146,7 @@ def _adding(models: Sequence[Document]) -> Markup:
 
 
 def _title(adapter: Document, model: Document) -> Markup:
-    renaming = dialog(
-        "tb-rename",
-        say("adapters.rename"),
-        [text_field("adapters", "name", value=adapter["name"], required="", pattern=NAME)],
-        "RenameAdapter",
-        {"id": adapter["id"]},
-        say("adapters.rename_now"),
-        done=say("adapters.renamed"),
-    )
+    renaming = rename_dialog("RenameAdapter", adapter["id"], adapter["name"], pattern=NAME)
     removing = tag(
         "dialog",
         tag("h2", say("adapters.remove_title", name=adapter["name"])),
@@ -177,13 +171,13 @@ def _title(adapter: Document, model: Document) -> Markup:
     ways = tag(
         "div",
         tag("a", say("adapters.evaluate"), href=f"/evaluate?adapter={adapter['id']}", kind="tb-button"),
-        opener(say("adapters.rename"), "tb-rename"),
+        opener(say("forms.rename"), "tb-rename"),
         opener(say("adapters.remove"), "tb-remove", "tb-danger"),
         kind="tb-actions",
     )
     return join(
         [
-            tag("p", link(say("adapters.title"), "/adapters"), " /", kind="tb-small"),
+            back(say("adapters.title"), "/adapters"),
             tag("div", tag("h1", adapter["name"]), ways, kind="tb-title-row tb-apart"),
             tag("p", phrase("adapters.lead", model=link(model["name"], "/models", id=model["id"])), kind="tb-lead"),
             renaming,
@@ -321,7 +315,7 @@ def _model(adapter: Document) -> Markup:
 
 def _origin(adapter: Document, job: Document) -> Markup:
     if job:
-        return phrase("adapters.made_by", job=link(job_name(job), "/jobs", id=job["id"]), dataset=job["dataset_name"])
+        return phrase("adapters.made_by", job=job_link(job), dataset=job["dataset_name"])
     if adapter["huggingface_name"]:
         return text(say("adapters.hub", name=adapter["huggingface_name"]))
     return text(say("adapters.folder"))
@@ -340,7 +334,7 @@ PAGE = Page(
     read,
     frozenset({"ledger", "telemetry"}),
     fragments={"adapter-card": card},
-    downloads={"adapter": download, "model-export": exporting.download},
+    downloads={"adapter": download, "export": exporting.download},
     actions={"try_it": trying.try_it, "remove_try": trying.remove_try},
     group="library",
 )

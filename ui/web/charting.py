@@ -24,7 +24,8 @@ from tunebus.contracts.identifiers import is_id
 from tunebus.projections import freshness
 from tunebus.projections.telemetry import points
 from tunebus.projections.telemetry.tables import METRICS, SYSTEM
-from tunebus.ui.web.markup import ACTIVE, Markup, tag
+from tunebus.ui.web.job.names import ACTIVE
+from tunebus.ui.web.markup import Markup, tag
 from tunebus.ui.web.studio import Document, Studio, digest
 from tunebus.ui.web.words import say
 

@@ -13,12 +13,12 @@ from tunebus.contracts.identifiers import utc_now
 from tunebus.ui.web import uses
 from tunebus.ui.web.config import settings
 from tunebus.ui.web.config.settings import Setting, shown
-from tunebus.ui.web.forms import control_id, dialog, opener
+from tunebus.ui.web.forms import checkbox, control_id, dialog, labelled, opener
 from tunebus.ui.web.listing import Choice, Column, Listing, option
 from tunebus.ui.web.markup import Markup, ago, icon, join, link, moment, pairs, tag, text
 from tunebus.ui.web.page import Arguments, Page, part
 from tunebus.ui.web.studio import Document, Studio
-from tunebus.ui.web.ways import back, checkbox, labelled, to, way
+from tunebus.ui.web.ways import back, to, way
 from tunebus.ui.web.words import phrase, say
 
 _SHORT = 90
@@ -105,7 +105,7 @@ def _head(config: Document) -> Markup:
             say("configs.change"), to("/configs", new="1", **{"from": config["id"]}), picture="copy", kind="tb-primary"
         ),
         opener(say("configs.describe"), "tb-describe"),
-        opener(say("ways.remove"), "tb-remove", "tb-danger"),
+        opener(say("forms.remove"), "tb-remove", "tb-danger"),
     ]
     facts = pairs(
         [

@@ -21,19 +21,17 @@ from tunebus.ui.web.comparison import (
 )
 from tunebus.ui.web.differences import differences
 from tunebus.ui.web.forms import control_id, field, number_field, select_field, text_field
+from tunebus.ui.web.job.names import ENDED, job_name, state_badge
+from tunebus.ui.web.job.progress import outcome
 from tunebus.ui.web.listing import address, option, page_of, pager
 from tunebus.ui.web.markup import (
     Markup,
     act,
     ago,
-    badge,
     banner,
     empty,
-    job_name,
     join,
     link,
-    progress,
-    reason,
     section,
     table,
     tag,
@@ -46,7 +44,6 @@ from tunebus.ui.web.words import phrase, say
 ROWS = 20
 LISTED = 20
 CHOICES = 200
-ENDED = ("stopped", "succeeded", "failed")
 ORDERS = ("original", "best", "worst", "random")
 ROW_METRICS = ("rouge_l", "exact_match", "loss", "rouge_1", "rouge_2")
 _PARTS = ("comparison", "answers", "evaluate-head", "evaluating", "comparisons")
@@ -365,12 +362,8 @@ def _note(jobs: Sequence[Document]) -> Markup:
 
 
 def _state(job: Document) -> Markup:
-    parts = [link(badge(job["state"]), "/jobs", id=job["id"])]
-    if job["state"] not in ENDED:
-        parts.append(progress(job))
-    if words := reason(job):
-        parts.append(tag("div", words, kind="tb-small"))
-    return join(parts)
+    state = link(state_badge(job["state"]), "/jobs", id=job["id"])
+    return state if job["state"] == "succeeded" else join([state, tag("div", outcome(job), kind="tb-small")])
 
 
 def _figure(metric: Metric, job: Document, jobs: Sequence[Document], best: float | None) -> Markup:
@@ -593,7 +586,7 @@ async def _list(studio: Studio, arguments: Arguments) -> Markup:
         jobs = base_first(await studio.items("ListEvaluationJobs", parent_id=parent))
         last = min(job["position"] for job in jobs)
         names = ", ".join(job_name(job) for job in jobs)
-        states = join((badge(state) for state in dict.fromkeys(job["state"] for job in jobs)), " ")
+        states = join((state_badge(state) for state in dict.fromkeys(job["state"] for job in jobs)), " ")
         rows.append(
             (
                 states,

@@ -12,15 +12,17 @@ from tunebus.contracts.identifiers import utc_now
 from tunebus.contracts.recipes import EXPORT_TYPES
 from tunebus.services.platform.home import SCHEME
 from tunebus.ui.web import taking
+from tunebus.ui.web.forms import labelled
+from tunebus.ui.web.job.names import ENDED, state_badge
+from tunebus.ui.web.job.progress import outcome
 from tunebus.ui.web.listing import address, option
-from tunebus.ui.web.markup import ACTIVE, Markup, act, ago, badge, join, progress, reason, section, tag
+from tunebus.ui.web.markup import Markup, act, ago, join, section, tag
 from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 NEWEST = 20
-ENDED = ("stopped", "succeeded", "failed")
 
 
 def form(adapter: Document | None, model: Document) -> Markup:
@@ -76,18 +78,15 @@ async def exports(studio: Studio, path: str, arguments: Arguments, **of: str) ->
 def _export(job: Document, path: str, arguments: Arguments) -> Markup:
     title = tag("h3", tag("a", say(f"exporting.type.{job['type']}"), href=address("/jobs", {"id": job["id"]})))
     parts: list[object] = [
-        tag("div", title, badge(job["state"]), ago(job["created_at"], utc_now()), kind="tb-title-row")
+        tag("div", title, state_badge(job["state"]), ago(job["created_at"], utc_now()), kind="tb-title-row")
     ]
-    if job["state"] in ACTIVE:
-        parts.append(progress(job))
-    if words := reason(job):
-        parts.append(tag("p", words, kind="tb-small"))
     if job["state"] == "succeeded":
-        parts.append(_where(job))
-        parts.append(_checked(job["checked"]))
+        parts += [_where(job), _checked(job["checked"])]
+    else:
+        parts.append(tag("div", outcome(job), kind="tb-small"))
     ways: list[object] = []
     if job["state"] == "succeeded" and _is_ours(job):
-        href = f"/download/model-export?{address('', {'id': job['id']})[1:]}"
+        href = f"/download/export?{address('', {'id': job['id']})[1:]}"
         ways.append(tag("a", say("exporting.download"), href=href, kind="tb-button", download=""))
     if job["state"] == "succeeded" and job["type"] != "registry":
         kept = {"id": arguments.get("id", "")[:200], "tab": "take"}
@@ -162,5 +161,4 @@ def shown_card(words: str) -> Markup:
 
 
 def _field(name: str, field: Markup) -> Markup:
-    label = tag("label", say(f"exporting.field.{name}"), **{"for": f"tb-export-{name}"})
-    return tag("div", label, field, kind="tb-field")
+    return labelled(f"tb-export-{name}", say(f"exporting.field.{name}"), field)

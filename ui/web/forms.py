@@ -10,12 +10,16 @@ from tunebus.ui.web.markup import Markup, tag
 from tunebus.ui.web.words import catalogue, say
 
 
+def labelled(at: str, label: object, control: Markup, *more: object, kind: str = "") -> Markup:
+    """A control of the id `at` with its label and what belongs to it."""
+    return tag("div", tag("label", label, **{"for": at}), control, *more, kind=f"tb-field {kind}".strip())
+
+
 def field(page: str, name: str, control: Markup) -> Markup:
     """A control with its label, and its line of help where there are words for one. The control's id ends in `name`."""
     words = f"{page}.help.{name}"
     help = tag("span", say(words), kind="tb-small") if words in catalogue() else Markup("")
-    label = tag("label", say(f"{page}.field.{name}"), **{"for": control_id(page, name)})
-    return tag("div", label, control, help, kind="tb-field")
+    return labelled(control_id(page, name), say(f"{page}.field.{name}"), control, help)
 
 
 def control_id(page: str, name: str) -> str:
@@ -36,6 +40,12 @@ def number_field(page: str, name: str, value: object = None, *, whole: bool = Fa
     )
 
 
+def checkbox(at: str, name: str, label: str, help: str = "", **attributes: str) -> Markup:
+    box = tag("input", type="checkbox", name=name, id=at, **attributes)
+    said = tag("span", help, kind="tb-small") if help else Markup("")
+    return tag("div", tag("label", box, " ", label, **{"for": at}), said, kind="tb-field tb-agree")
+
+
 def select_field(page: str, name: str, options: Sequence[Markup], **attributes: str) -> Markup:
     return field(page, name, tag("select", *options, name=name, id=control_id(page, name), **attributes))
 
@@ -43,25 +53,25 @@ def select_field(page: str, name: str, options: Sequence[Markup], **attributes: 
 def dialog(
     id: str,
     title: str,
-    fields: Sequence[Markup],
+    fields: Sequence[object],
     command: str,
     values: Mapping[str, Any],
     button: str,
     *,
-    done: str,
+    done: str = "",
     goto: str = "",
+    kind: str = "tb-primary",
     more: Markup = Markup(""),  # noqa: B008  immutable
 ) -> Markup:
-    """A dialog with one form, which a button with `data-dialog=ID` opens. `more` stands below the form."""
+    """A dialog with one form, which an `opener` opens. `kind` is of the button that sends it; `more` stands below."""
     ways = tag(
         "div",
-        tag("button", button, type="submit", kind="tb-button tb-primary"),
+        tag("button", button, type="submit", kind=f"tb-button {kind}"),
         tag("button", say("frame.cancel"), type="button", kind="tb-button", data_close=""),
         kind="tb-actions",
     )
-    given = {"data_act": command, "data_values": json.dumps(values), "data_done": done}
-    if goto:
-        given["data_goto"] = goto
+    given = {"data_act": command, "data_values": json.dumps(values)}
+    given |= {f"data_{key}": words for key, words in (("done", done), ("goto", goto)) if words}
     form = tag("form", *fields, ways, kind="tb-form", id=f"{id}-form", **given)
     return tag(
         "dialog", tag("h2", title, id=f"{id}-title"), form, more, id=id, kind="tb-dialog", aria_labelledby=f"{id}-title"
@@ -71,3 +81,18 @@ def dialog(
 def opener(words: str, id: str, kind: str = "") -> Markup:
     """The button that opens a dialog."""
     return tag("button", words, type="button", kind=f"tb-button {kind}".strip(), data_dialog=id)
+
+
+def rename_dialog(command: str, id: str, name: str, **attributes: str) -> Markup:
+    """Opened by `opener(…, "tb-rename")`."""
+    at, limits = "tb-rename-name", {"required": "", "maxlength": "200", **attributes}
+    given = tag("input", type="text", name="name", id=at, value=name, **limits)
+    return dialog(
+        "tb-rename",
+        say("forms.rename_title", name=name),
+        [labelled(at, say("forms.name"), given)],
+        command,
+        {"id": id},
+        say("forms.rename"),
+        done=say("forms.renamed"),
+    )

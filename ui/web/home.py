@@ -11,7 +11,7 @@ from tunebus.contracts.identifiers import utc_now
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.charting import sparkline
 from tunebus.ui.web.job import progress
-from tunebus.ui.web.job.names import FINE_TUNING, KINDS, cause_name, job_link, kind_name, state_badge, subject
+from tunebus.ui.web.job.names import FINE_TUNING, KINDS, WAITING, cause_name, job_link, kind_name, state_badge, subject
 from tunebus.ui.web.markup import Markup, act, ago, empty, icon, join, link, section, table, tag
 from tunebus.ui.web.page import EVERYTHING, Arguments, Page, part
 from tunebus.ui.web.studio import Document, Studio
@@ -66,14 +66,11 @@ async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
         "welcome": _head(starter) if used else _lesson(starter, counts),
         "counts": _counts(counts) if used else Markup(""),
         "running": _running(running, curves) if used else Markup(""),
-        "waiting": _waiting(waiting, sum(counts[kind].get(state, 0) for kind in JOB_COUNTS for state in _WAITING)),
+        "waiting": _waiting(waiting, sum(counts[kind].get(state, 0) for kind in JOB_COUNTS for state in WAITING)),
         "failed": _failed(failed),
         "recent": _recent(recent),
         "home-workers": _workers(workers, {job["id"]: job for job in running}),
     }
-
-
-_WAITING = ("queued", "held", "interrupted")
 
 
 async def _has_starter(studio: Studio) -> bool:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunebus.contracts.errors import Code, TunebusError
+from tunebus.ui.web.job.names import job_name
 from tunebus.ui.web.listing import address
-from tunebus.ui.web.markup import Markup, job_name, join, tag
+from tunebus.ui.web.markup import Markup, join, tag
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import phrase, say
 

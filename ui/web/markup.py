@@ -12,9 +12,7 @@ from urllib.parse import quote
 from tunebus.contracts.errors import Problem
 from tunebus.ui.web.icons import LINES
 
-ACTIVE = ("starting", "running", "stopping")
 VOID = frozenset({"br", "hr", "img", "input", "meta"})
-BEFORE_STEPS = ("loading", "preparing")
 
 
 class Markup(str):
@@ -81,11 +79,6 @@ def icon(name: str) -> Markup:
     return tag("svg", path, kind=f"tb-icon tb-icon-{name}", viewBox="0 0 16 16", aria_hidden="true", focusable="false")
 
 
-def badge(state: str) -> Markup:
-    """A job's state as picture and word."""
-    return tag("span", icon(state), state, kind=f"tb-badge tb-{state}")
-
-
 def moment(stamp: str | None) -> Markup:
     """An RFC 3339 time to the second, in UTC."""
     return text(stamp[:19].replace("T", " ") + " UTC" if stamp else None)
@@ -101,42 +94,6 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def progress(job: Mapping[str, Any]) -> Markup:
-    """Step of total as a bar, with phase, rate and time left."""
-    state = job["progress"] or {}
-    step, total = state.get("step") or 0, state.get("total") or 0
-    phase = str(state.get("phase") or "")
-    if phase in BEFORE_STEPS:  # counts rows or files, not steps
-        words = [f"{phase} {step} of {total}" if total > 1 else phase]
-        step = total = 0
-    else:
-        words = [f"{step} of {total}" if total else job["state"]]
-        if job["state"] in ACTIVE and phase not in ("", words[0]):
-            words.append(phase)
-    share = 100 * min(1.0, step / total) if total else 0.0
-    if job["state"] in ACTIVE:
-        if state.get("rate"):
-            words.append(f"{state['rate']:.2f} steps/s")
-        if state.get("eta") is not None:
-            words.append(f"{duration(state['eta'])} left")
-    bar = tag("div", kind="tb-bar-fill", style=f"width:{share:.1f}%")
-    return join(
-        [
-            tag(
-                "div",
-                bar,
-                kind=f"tb-bar tb-bar-{job['state']}",
-                role="progressbar",
-                aria_valuenow=f"{share:.0f}",
-                aria_valuemin="0",
-                aria_valuemax="100",
-                aria_label="progress",
-            ),
-            tag("div", " · ".join(words), kind="tb-small"),
-        ]
-    )
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, kind: str = "") -> Markup:
@@ -202,25 +159,3 @@ def bytes_text(size: int | None) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
         amount /= 1000
     raise AssertionError
-
-
-def job_name(job: Mapping[str, Any]) -> str:
-    """What a person calls a job: the adapter it makes, or what it scores."""
-    if job["kind"] == "fine_tuning_job":
-        return str(job["adapter_name"])
-    model = str(job.get("base_model_name") or job["base_model_id"])
-    return f"{model} + {job['adapter_name']}" if job.get("adapter_name") else model
-
-
-def job_link(job: Mapping[str, Any]) -> Markup:
-    return link(job_name(job), "/jobs", id=str(job["id"]))
-
-
-def reason(job: Mapping[str, Any]) -> Markup:
-    """Why a job is where it is: what it waits for, or what ended it and the way out."""
-    if job["state"] == "failed":
-        parts = [tag("span", job["message"] or job["cause"])]
-        if job["hint"]:
-            parts.append(tag("div", job["hint"], kind="tb-small"))
-        return join(parts)
-    return text(job["waiting_reason"]) if job["waiting_reason"] else Markup("")

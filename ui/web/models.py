@@ -12,11 +12,12 @@ from tunebus.contracts.errors import TunebusError
 from tunebus.contracts.identifiers import utc_now
 from tunebus.ui.web import exporting, lineage, taking, trying
 from tunebus.ui.web.acting import Asking, Done
-from tunebus.ui.web.forms import dialog, opener, text_field
+from tunebus.ui.web.forms import dialog, labelled, opener, rename_dialog, text_field
 from tunebus.ui.web.listing import Choice, Column, Listing, address, tab_of, tabs
 from tunebus.ui.web.markup import Markup, ago, bytes_text, join, link, pairs, section, tag, text
 from tunebus.ui.web.page import Arguments, Page, part
 from tunebus.ui.web.studio import Document, Studio
+from tunebus.ui.web.ways import back
 from tunebus.ui.web.words import phrase, say
 
 TABS = ("overview", "try", "take")
@@ -162,24 +163,9 @@ def _adding() -> Markup:
         tag("p", tag("strong", data_code=""), kind="tb-code-files"),
         tag("input", type="hidden", name="name"),
         tag("input", type="hidden", name="description"),
-        tag(
-            "div",
-            tag("label", say("models.code_of"), **{"for": "tb-code-name"}),
-            tag("input", type="text", name="huggingface_name", id="tb-code-name", readonly=""),
-            kind="tb-field",
-        ),
-        tag(
-            "div",
-            tag("label", say("models.code_commit"), **{"for": "tb-code-revision"}),
-            tag("input", type="text", name="revision", id="tb-code-revision", readonly=""),
-            kind="tb-field",
-        ),
-        tag(
-            "div",
-            tag("label", say("models.code_reason"), **{"for": "tb-code-reason"}),
-            tag("input", type="text", name="reason", id="tb-code-reason", required=""),
-            kind="tb-field",
-        ),
+        labelled("tb-code-name", say("models.code_of"), _line("huggingface_name", "tb-code-name", readonly="")),
+        labelled("tb-code-revision", say("models.code_commit"), _line("revision", "tb-code-revision", readonly="")),
+        labelled("tb-code-reason", say("models.code_reason"), _line("reason", "tb-code-reason", required="")),
         tag(
             "div",
             tag("button", say("models.code_approve"), type="submit", kind="tb-button tb-danger"),
@@ -205,6 +191,10 @@ def _adding() -> Markup:
     )
 
 
+def _line(name: str, at: str, **attributes: str) -> Markup:
+    return tag("input", type="text", name=name, id=at, **attributes)
+
+
 def _approvals(found: Sequence[Document]) -> Markup:
     if not found:
         return Markup("")
@@ -223,15 +213,7 @@ def _approvals(found: Sequence[Document]) -> Markup:
 
 
 def _title(model: Document, adapters: Sequence[Document]) -> Markup:
-    renaming = dialog(
-        "tb-rename",
-        say("models.rename"),
-        [text_field("models", "name", value=model["name"], required="", maxlength="200")],
-        "RenameModel",
-        {"id": model["id"]},
-        say("models.rename_now"),
-        done=say("models.renamed"),
-    )
+    renaming = rename_dialog("RenameModel", model["id"], model["name"])
     names = join((link(one["name"], "/adapters", id=one["id"]) for one in adapters[:ADAPTERS]), ", ")
     depends = tag("p", say("models.remove_adapters", count=len(adapters)), " ", names) if adapters else Markup("")
     box = tag("label", tag("input", type="checkbox", name="cascade"), " ", say("models.cascade"), kind="tb-check")
@@ -249,7 +231,7 @@ def _title(model: Document, adapters: Sequence[Document]) -> Markup:
         "div",
         tag("a", say("models.train"), href=f"/train?model={model['id']}", kind="tb-button tb-primary"),
         tag("a", say("models.evaluate"), href=f"/evaluate?model={model['id']}", kind="tb-button"),
-        opener(say("models.rename"), "tb-rename"),
+        opener(say("forms.rename"), "tb-rename"),
         opener(say("models.remove"), "tb-remove", "tb-danger"),
         kind="tb-actions",
     )
@@ -262,7 +244,7 @@ def _title(model: Document, adapters: Sequence[Document]) -> Markup:
         lead.append(say("models.lead_context", context=_thousands(model["context_length"])))
     return join(
         [
-            tag("p", link(say("models.title"), "/models"), " /", kind="tb-small"),
+            back(say("models.title"), "/models"),
             tag("div", tag("h1", model["name"]), ways, kind="tb-title-row tb-apart"),
             tag("p", " · ".join(lead), kind="tb-lead"),
             tag("p", model["description"]) if model["description"] else Markup(""),

@@ -14,12 +14,12 @@ from typing import Any
 from tunebus.contracts.errors import TunebusError
 from tunebus.contracts.identifiers import utc_now
 from tunebus.ui.web import uses
-from tunebus.ui.web.forms import control_id, opener, text_field
+from tunebus.ui.web.forms import control_id, labelled, opener, rename_dialog, text_field
 from tunebus.ui.web.listing import Choice, Column, Listing, option
 from tunebus.ui.web.markup import Markup, ago, banner, empty, icon, join, link, tag, text
 from tunebus.ui.web.page import Arguments, Page, part
 from tunebus.ui.web.studio import Document, Studio
-from tunebus.ui.web.ways import back, labelled, rename_dialog, to, way
+from tunebus.ui.web.ways import back, to, way
 from tunebus.ui.web.words import phrase, say
 
 TEMPLATES = ("input_template", "completion_template", "prompt_template")
@@ -90,8 +90,8 @@ def _head(prompt: Document) -> Markup:
     ways = [
         way(say("prompts.train"), train, picture="train", kind="tb-primary"),
         way(say("prompts.change"), to("/prompts", new="1", **{"from": prompt["id"]}), picture="copy"),
-        opener(say("ways.rename"), "tb-rename"),
-        opener(say("ways.remove"), "tb-remove", "tb-danger"),
+        opener(say("forms.rename"), "tb-rename"),
+        opener(say("forms.remove"), "tb-remove", "tb-danger"),
     ]
     return join(
         [

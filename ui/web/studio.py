@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,17 +55,6 @@ class Studio:
     def incoming(self) -> Path:
         """Where uploads arrive from browsers."""
         return self.home.artifacts / "uploads" / ".incoming"
-
-    @cached_property
-    def browser_secret(self) -> str:
-        """What drafts are encrypted with in browsers: the same at each start, another one in each home."""
-        file = self.home.folder / "browser-secret"
-        if not file.exists():
-            made = file.with_suffix(".new")
-            made.touch(0o600)
-            made.write_text(secrets.token_hex(16))
-            made.replace(file)
-        return file.read_text()
 
     async def keep_connecting(self) -> None:
         """Connect to the bus as soon as there is one; from then on the client reconnects by itself."""

@@ -15,8 +15,11 @@ from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.identifiers import utc_now
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.comparison import base_first
+from tunebus.ui.web.forms import labelled
+from tunebus.ui.web.job.names import ENDED, job_name, state_badge
+from tunebus.ui.web.job.progress import outcome
 from tunebus.ui.web.listing import address, option
-from tunebus.ui.web.markup import Markup, act, ago, badge, banner, job_name, join, reason, tag
+from tunebus.ui.web.markup import Markup, act, ago, banner, join, tag
 from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
@@ -25,7 +28,6 @@ TRIES = 5
 KEPT = 256
 SEPARATOR = "---"
 OTHERS = 50
-ENDED = ("stopped", "succeeded", "failed")
 
 Answers = Mapping[int, Document]
 
@@ -231,7 +233,7 @@ async def _so_far(studio: Studio, job: Document) -> Answers:
 def _answer(job: Document, row: Document | None) -> Markup:
     """One model's answer to one prompt, or why there is none yet."""
     name = tag("h3", job_name(job) if job["adapter_id"] else say("trying.base", model=job_name(job)))
-    state = Markup("") if job["state"] == "succeeded" else badge(job["state"])
+    state = Markup("") if job["state"] == "succeeded" else state_badge(job["state"])
     parts: list[object] = [tag("div", name, state, kind="tb-try-who")]
     if row is not None:
         writing = job["state"] not in ENDED
@@ -245,7 +247,7 @@ def _answer(job: Document, row: Document | None) -> Markup:
             cut = "" if row.get("finished", True) else " " + say("trying.cut")
             parts.append(tag("p", said, cut, kind="tb-small"))
     elif job["state"] == "failed":
-        parts.append(banner(reason(job), "error"))
+        parts.append(banner(outcome(job), "error"))
     elif job["state"] not in ENDED:
         words = job["waiting_reason"] or say("trying.loading")
         parts.append(tag("p", words, kind="tb-small", aria_busy="true"))
@@ -293,7 +295,7 @@ def _words(prompt: object) -> str:
 
 def _field(name: str, label: str, field: Markup, help: str = "") -> Markup:
     words = tag("span", help, kind="tb-small") if help else Markup("")
-    return tag("div", tag("label", label, **{"for": f"tb-try-{name}"}), field, words, kind="tb-field")
+    return labelled(f"tb-try-{name}", label, field, words)
 
 
 def _number(name: str, value: object, placeholder: str, least: str, *, whole: bool = False) -> Markup:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from urllib.parse import urlencode
 
-from tunebus.ui.web.markup import Markup, badge, icon, join, link, moment, tag, text
+from tunebus.ui.web.job.names import state_badge
+from tunebus.ui.web.markup import Markup, icon, join, link, moment, tag, text
 from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
@@ -29,7 +30,7 @@ async def listed(studio: Studio, arguments: Arguments) -> Markup:
             "tr",
             tag("td", _linked(one)),
             tag("td", say(f"uses.kind.{one['aggregate']}")),
-            tag("td", badge(one["state"]) if one["state"] else text(None)),
+            tag("td", state_badge(one["state"]) if one["state"] else text(None)),
             tag("td", moment(one["at"])),
             data_key=str(one["id"]),
         )

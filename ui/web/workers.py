@@ -7,7 +7,8 @@ from typing import Any
 
 from tunebus.contracts.identifiers import utc_now
 from tunebus.projections.waiting import WORKERS, misfit
-from tunebus.ui.web.markup import Markup, ago, empty, icon, job_link, join, link, pairs, section, table, tag, text
+from tunebus.ui.web.job.names import job_link
+from tunebus.ui.web.markup import Markup, ago, empty, icon, join, link, pairs, section, table, tag, text
 from tunebus.ui.web.page import Arguments, Page, html, part
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say

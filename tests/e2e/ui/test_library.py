@@ -142,8 +142,10 @@ def test_an_adapter_is_tried_exported_and_taken_along(
     expect(export).to_contain_text(done["destination"])
     export.get_by_role("link", name="Model card").click()
     expect(page.locator("#tb-exports .tb-card-text")).to_contain_text("## Verified")
-    for way, inside in ((page.locator("#tb-download"), "modules-r16/"), (export.get_by_text("Download"), "")):
-        with page.expect_download() as taken:
+    of_job = browsing.open(f"/jobs?id={done['id']}").locator(".tb-doing").get_by_role("link", name="Download")
+    ways = ((page.locator("#tb-download"), "modules-r16/"), (export.get_by_text("Download"), ""), (of_job, ""))
+    for way, inside in ways:
+        with way.page.expect_download() as taken:
             way.click()
         taken.value.save_as(tmp_path / "taken.zip")
         with zipfile.ZipFile(tmp_path / "taken.zip") as archive:
@@ -181,7 +183,7 @@ def test_whatever_is_asked_for_by_raw_requests_is_refused_or_harmless(
 ) -> None:
     with httpx.Client(base_url=served.status()["ui_url"], timeout=60) as raw:
         for path in (
-            *(f"/download/{name}?id=" for name in ("adapter", "model", "model-export", "evaluation")),
+            *(f"/download/{name}?id=" for name in ("adapter", "model", "export", "evaluation")),
             *(f"/fragment/{name}?id=" for name in ("adapter-card", "evaluation-rows")),
         ):
             answer = raw.get(path + quote(given))

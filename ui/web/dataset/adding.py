@@ -15,12 +15,11 @@ from uuid import UUID, uuid5
 from tunebus.contracts.errors import Code, fail
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.dataset.rows import raw_table
-from tunebus.ui.web.forms import control_id, text_field
+from tunebus.ui.web.forms import checkbox, control_id, labelled, text_field
 from tunebus.ui.web.listing import address, option
 from tunebus.ui.web.markup import Markup, icon, join, tag
 from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import DATASET_SUFFIXES, Document, Studio
-from tunebus.ui.web.ways import checkbox, labelled
 from tunebus.ui.web.words import phrase, say
 
 WAYS = ("upload", "path", "hub")

@@ -9,12 +9,12 @@ from tunebus.contracts.errors import Code, fail
 from tunebus.ui.web import uses
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.dataset import rows
-from tunebus.ui.web.forms import control_id, opener
+from tunebus.ui.web.forms import checkbox, control_id, labelled, opener, rename_dialog
 from tunebus.ui.web.listing import address, option, tab_of, tabs
 from tunebus.ui.web.markup import Markup, banner, bytes_text, icon, join, link, moment, pairs, table, tag, text
 from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import Document, Studio
-from tunebus.ui.web.ways import back, checkbox, labelled, rename_dialog, to, way
+from tunebus.ui.web.ways import back, to, way
 from tunebus.ui.web.words import phrase, say
 
 KINDS = ("duplicate", "empty_answer", "overlap", "broken")
@@ -43,8 +43,8 @@ async def head(studio: Studio, dataset: Document) -> Markup:
     if not dataset["files"]:
         ways.append(_download(id=dataset["id"]))
     ways += [
-        opener(say("ways.rename"), "tb-rename"),
-        opener(say("ways.remove"), "tb-remove", "tb-danger"),
+        opener(say("forms.rename"), "tb-rename"),
+        opener(say("forms.remove"), "tb-remove", "tb-danger"),
     ]
     return join(
         [

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from tunebus.services.platform.home import SCHEME
+from tunebus.ui.web.forms import dialog, labelled, opener
 from tunebus.ui.web.job.listing import order_buttons, priority_form
 from tunebus.ui.web.job.names import COMMANDS, ENDED, EVALUATION, EXPORT, FINE_TUNING, WAITING, is_imported, job_name
+from tunebus.ui.web.listing import option
 from tunebus.ui.web.markup import Markup, act, link, tag
 from tunebus.ui.web.studio import Document
 from tunebus.ui.web.words import phrase, say
@@ -96,7 +97,7 @@ def _queue(job: Document) -> list[object]:
             say("jobs.hold.title", job=job_name(job)),
             "HoldJob",
             {"job_id": job["id"]},
-            [_labelled("tb-hold-reason", say("jobs.hold.reason"), reason)],
+            [labelled("tb-hold-reason", say("jobs.hold.reason"), reason)],
             say("jobs.do.hold"),
             done=say("jobs.done.held"),
         )
@@ -116,7 +117,7 @@ def _queue(job: Document) -> list[object]:
         {"job_id": job["id"]},
         [
             tag("p", say("jobs.depend.lead"), kind="tb-small"),
-            _labelled("tb-depends-on", say("jobs.depend.others"), others),
+            labelled("tb-depends-on", say("jobs.depend.others"), others),
         ],
         say("jobs.depend.do"),
         done=say("jobs.done.noted"),
@@ -162,7 +163,7 @@ def _derived(job: Document) -> list[object]:
     )
     steps = sorted({point["step"] for point in job["checkpoints"]}, reverse=True)[:STEPS]
     if steps:
-        options = [tag("option", say("jobs.branch.step_of", step=f"{step:,}"), value=str(step)) for step in steps]
+        options = [option(str(step), say("jobs.branch.step_of", step=f"{step:,}")) for step in steps]
         choose = tag("select", *options, name="step", data_as="integer", id="tb-branch-step")
         made += _dialog(
             "tb-branching",
@@ -172,7 +173,7 @@ def _derived(job: Document) -> list[object]:
             {"id": job["id"], "by": "branch"},
             [
                 tag("p", say("jobs.branch.lead"), kind="tb-small"),
-                _labelled("tb-branch-step", say("jobs.branch.step"), choose),
+                labelled("tb-branch-step", say("jobs.branch.step"), choose),
                 *_changes(job, "branch"),
             ],
             say("jobs.branch.do"),
@@ -213,7 +214,7 @@ def _changes(job: Document, prefix: str) -> list[object]:
             placeholder=shown or say("jobs.clone.chosen"),
             autocomplete="off",
         )
-        rows.append(_labelled(f"tb-{prefix}-{name}", say(f"jobs.setting.{name}"), field))
+        rows.append(labelled(f"tb-{prefix}-{name}", say(f"jobs.setting.{name}"), field))
     more = tag(
         "textarea",
         name="more",
@@ -227,9 +228,9 @@ def _changes(job: Document, prefix: str) -> list[object]:
         "input", name="adapter_name", id=f"tb-{prefix}-name", maxlength="100", placeholder=say("jobs.clone.free")
     )
     return [
-        _labelled(f"tb-{prefix}-name", say("jobs.clone.name"), name),
+        labelled(f"tb-{prefix}-name", say("jobs.clone.name"), name),
         tag("div", *rows, kind="tb-job-fields"),
-        _labelled(f"tb-{prefix}-more", say("jobs.clone.more"), more),
+        labelled(f"tb-{prefix}-more", say("jobs.clone.more"), more),
         tag("p", say("jobs.clone.same"), kind="tb-small", data_keep="", data_difference="", aria_live="polite"),
     ]
 
@@ -246,9 +247,9 @@ def _extend(job: Document) -> list[object]:
         {"id": job["id"]},
         [
             tag("p", say("jobs.extend.lead"), kind="tb-small"),
-            _labelled("tb-extend-epochs", say("jobs.extend.epochs"), epochs),
-            _labelled("tb-extend-steps", say("jobs.extend.steps"), steps),
-            _labelled("tb-extend-name", say("jobs.clone.name"), name),
+            labelled("tb-extend-epochs", say("jobs.extend.epochs"), epochs),
+            labelled("tb-extend-steps", say("jobs.extend.steps"), steps),
+            labelled("tb-extend-name", say("jobs.clone.name"), name),
         ],
         say("jobs.extend.do"),
         goto="/jobs?id={id}",
@@ -258,7 +259,7 @@ def _extend(job: Document) -> list[object]:
 def _export(job: Document) -> list[object]:
     made = {"adapter_id": job["adapter_id"]} if job.get("adapter_id") else {"model_id": job["model_id"]}
     kinds = ("adapter", "merged", "registry") if job.get("adapter_id") else ("merged", "registry")
-    options = [tag("option", say(f"jobs.export.{kind}"), value=kind) for kind in kinds]
+    options = [option(kind, say(f"jobs.export.{kind}")) for kind in kinds]
     types = ("auto", "float32", "bfloat16", "float16")
     where = tag("input", name="destination", id="tb-export-where", placeholder=say("jobs.export.where_hint"))
     return _dialog(
@@ -268,14 +269,14 @@ def _export(job: Document) -> list[object]:
         "StartExportJob",
         made,
         [
-            _labelled(
+            labelled(
                 "tb-export-type", say("jobs.export.type"), tag("select", *options, name="type", id="tb-export-type")
             ),
-            _labelled("tb-export-where", say("jobs.export.where"), where),
-            _labelled(
+            labelled("tb-export-where", say("jobs.export.where"), where),
+            labelled(
                 "tb-export-dtype",
                 say("jobs.export.dtype"),
-                tag("select", *(tag("option", one, value=one) for one in types), name="dtype", id="tb-export-dtype"),
+                tag("select", *(option(one, one) for one in types), name="dtype", id="tb-export-dtype"),
             ),
         ],
         say("jobs.export.do"),
@@ -303,8 +304,8 @@ def _annotate(job: Document) -> list[object]:
         "annotate_job",
         {"id": job["id"]},
         [
-            _labelled("tb-note-labels", say("jobs.note.labels"), labels),
-            _labelled("tb-note-text", say("jobs.note.notes"), notes),
+            labelled("tb-note-labels", say("jobs.note.labels"), labels),
+            labelled("tb-note-text", say("jobs.note.notes"), notes),
         ],
         say("jobs.note.do"),
         done=say("jobs.done.noted"),
@@ -335,13 +336,9 @@ def _remove(job: Document) -> list[object]:
     )
 
 
-def _labelled(field: str, words: str, control: Markup) -> Markup:
-    return tag("div", tag("label", words, **{"for": field}), control, kind="tb-field")
-
-
 def _dialog(
     name: str,
-    opener: str,
+    button: str,
     title: str,
     action: str,
     values: Mapping[str, Any],
@@ -353,24 +350,5 @@ def _dialog(
     kind: str = "",
 ) -> list[object]:
     """A button, and the dialog with a form that it opens."""
-    buttons = tag(
-        "div",
-        tag("button", do, kind=f"tb-button {kind or 'tb-primary'}"),
-        tag("button", say("jobs.cancel"), type="button", kind="tb-button", data_close=""),
-        kind="tb-actions",
-    )
-    said = {key: value for key, value in (("data_done", done), ("data_goto", goto)) if value}
-    form = tag(
-        "form",
-        tag("h2", title),
-        *fields,
-        buttons,
-        kind="tb-form",
-        data_act=action,
-        data_values=json.dumps(values),
-        **said,
-    )
-    return [
-        tag("button", opener, type="button", kind=f"tb-button {kind}".strip(), data_dialog=name),
-        tag("dialog", form, id=name, kind="tb-dialog", aria_label=title),
-    ]
+    form = dialog(name, title, fields, action, values, do, done=done, goto=goto, kind=kind or "tb-primary")
+    return [opener(button, name, kind), form]

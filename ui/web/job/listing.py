@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from tunebus.contracts.errors import Code, TunebusError
 from tunebus.contracts.identifiers import utc_now
 from tunebus.ui.web.charting import sparkline
+from tunebus.ui.web.forms import labelled, opener
 from tunebus.ui.web.job import progress
 from tunebus.ui.web.job.names import (
     ACTIVE,
@@ -24,6 +25,7 @@ from tunebus.ui.web.job.names import (
     state_badge,
     subject,
 )
+from tunebus.ui.web.listing import option
 from tunebus.ui.web.markup import Markup, act, ago, duration, icon, join, link, tag
 from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import Document, Studio
@@ -172,8 +174,7 @@ def _filter(wanted: Wanted, models: Sequence[Document], datasets: Sequence[Docum
 
 
 def _field(name: str, control: Markup, kind: str = "") -> Markup:
-    label = tag("label", say(f"jobs.filter.{name}"), **{"for": f"tb-filter-{name}"})
-    return tag("div", label, control, kind=f"tb-field {kind}".strip())
+    return labelled(f"tb-filter-{name}", say(f"jobs.filter.{name}"), control, kind=kind)
 
 
 def _input(name: str, value: str, *, type: str = "text") -> Markup:
@@ -182,7 +183,7 @@ def _input(name: str, value: str, *, type: str = "text") -> Markup:
 
 def _select(name: str, value: str, choices: Sequence[tuple[str, str]], *, none: bool = True) -> Markup:
     options = [("", say("jobs.filter.any")), *choices] if none else choices
-    made = [tag("option", words, value=key, **({"selected": ""} if key == value else {})) for key, words in options]
+    made = [option(key, words, value) for key, words in options]
     return tag("select", *made, name=name, id=f"tb-filter-{name}")
 
 
@@ -196,7 +197,7 @@ def _bulk() -> Markup:
         act(say("jobs.bulk.stop"), "stop_jobs", {}, confirm=say("jobs.bulk.stop_sure"), **again),
         act(say("jobs.bulk.hold"), "hold_jobs", {}, **again),
         act(say("jobs.bulk.release"), "release_jobs", {}, **again),
-        tag("button", say("jobs.bulk.label"), type="button", kind="tb-button", data_dialog="tb-labelling"),
+        opener(say("jobs.bulk.label"), "tb-labelling"),
         act(
             say("jobs.bulk.remove"),
             "remove_jobs",
@@ -217,7 +218,7 @@ def _bulk() -> Markup:
                 tag(
                     "div",
                     tag("button", say("jobs.bulk.label_do"), kind="tb-button tb-primary"),
-                    tag("button", say("jobs.cancel"), type="button", kind="tb-button", data_close=""),
+                    tag("button", say("frame.cancel"), type="button", kind="tb-button", data_close=""),
                     kind="tb-actions",
                 ),
                 kind="tb-form",
@@ -235,12 +236,9 @@ def _bulk() -> Markup:
 
 
 def _labels_field(name: str) -> Markup:
-    return tag(
-        "div",
-        tag("label", say(f"jobs.bulk.label_{name}"), **{"for": f"tb-labels-{name}"}),
-        tag("input", name=name, id=f"tb-labels-{name}", data_as="lines", placeholder=say("jobs.labels_hint")),
-        kind="tb-field",
-    )
+    at = f"tb-labels-{name}"
+    control = tag("input", name=name, id=at, data_as="lines", placeholder=say("jobs.labels_hint"))
+    return labelled(at, say(f"jobs.bulk.label_{name}"), control)
 
 
 def _table(wanted: Wanted, found: Document) -> Markup:
@@ -330,14 +328,20 @@ def _pages(wanted: Wanted, shown: int, total: int) -> Markup:
         return Markup("")
     begin = wanted.offset + 1 if shown else wanted.offset
     words = say("jobs.pages", first=f"{begin:,}", last=f"{wanted.offset + shown:,}", count=total, total=f"{total:,}")
+    on = wanted.offset + PER_PAGE if wanted.offset + shown < total else None
+    return _paging(wanted, on, tag("span", words, kind="tb-small"))
+
+
+def _paging(wanted: Wanted, on: object, *before: Markup) -> Markup:
+    """The ways to the page before, and to the one that begins at `on` where there is one."""
     links = []
     if wanted.offset:
         back = wanted.address(offset=max(0, wanted.offset - PER_PAGE))
         links.append(tag("a", say("jobs.earlier"), href=back, kind="tb-button", data_partial=""))
-    if wanted.offset + shown < total:
-        on = wanted.address(offset=wanted.offset + PER_PAGE)
-        links.append(tag("a", say("jobs.later"), href=on, kind="tb-button", data_partial=""))
-    return tag("nav", tag("span", words, kind="tb-small"), *links, kind="tb-actions", aria_label=say("jobs.paging"))
+    if on:
+        links.append(tag("a", say("jobs.later"), href=wanted.address(offset=on), kind="tb-button", data_partial=""))
+    found = [*before, *links]
+    return tag("nav", *found, kind="tb-actions", aria_label=say("jobs.paging")) if found else Markup("")
 
 
 async def _queue(studio: Studio, wanted: Wanted) -> Markup:
@@ -346,23 +350,8 @@ async def _queue(studio: Studio, wanted: Wanted) -> Markup:
         return tag("p", say("jobs.queue.none"), kind="tb-empty")
     heads = [tag("th", say(f"jobs.column.{name}"), scope="col") for name in _QUEUE_COLUMNS]
     rows = [_queue_row(job) for job in page["items"]]
-    parts: list[object] = [
-        tag("p", say("jobs.queue.order"), kind="tb-small"),
-        tag(
-            "div", tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)), kind="tb-table tb-stack tb-queue"
-        ),
-    ]
-    links = []
-    if wanted.offset:
-        back = wanted.address(offset=max(0, wanted.offset - PER_PAGE))
-        links.append(tag("a", say("jobs.earlier"), href=back, kind="tb-button", data_partial=""))
-    if page["next"]:
-        links.append(
-            tag("a", say("jobs.later"), href=wanted.address(offset=page["next"]), kind="tb-button", data_partial="")
-        )
-    if links:
-        parts.append(tag("nav", *links, kind="tb-actions", aria_label=say("jobs.paging")))
-    return join(parts)
+    order = tag("p", say("jobs.queue.order"), kind="tb-small")
+    return join([order, _wrapped(heads, rows, "tb-queue"), _paging(wanted, page["next"])])
 
 
 _QUEUE_COLUMNS = ("place", "state", "job", "why", "priority", "order")

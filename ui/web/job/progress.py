@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tunebus.ui.web.job.names import ACTIVE, ENDED, EVALUATION, EXPORT, FINE_TUNING, WAITING, cause_name
-from tunebus.ui.web.markup import BEFORE_STEPS, Markup, bytes_text, duration, join, tag, text
+from tunebus.ui.web.job.names import ACTIVE, EVALUATION, EXPORT, FINE_TUNING, WAITING, cause_name
+from tunebus.ui.web.markup import Markup, bytes_text, duration, join, tag, text
 from tunebus.ui.web.words import catalogue, say
 
 SHARES = frozenset({"exact_match", "majority_exact_match", "finished", "bleu", "rouge_1", "rouge_2", "rouge_l"})
+BEFORE_STEPS = ("loading", "preparing")
 TIMES = frozenset({"seconds", "seconds_p95", "seconds_per_row", "eval_seconds"})
 
 
@@ -110,7 +111,3 @@ def short_time(seconds: float) -> str:
     if seconds < 1:
         return f"{1000 * seconds:.3g} ms"
     return f"{seconds:.3g} s" if seconds < 60 else duration(seconds)
-
-
-def is_over(job: Mapping[str, Any]) -> bool:
-    return job["state"] in ENDED

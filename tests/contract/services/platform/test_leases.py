@@ -21,7 +21,7 @@ def test_a_lease_is_taken_renewed_and_released(engine: Engine) -> None:
         assert leases.acquire(connection, "job", 1, "ann", 30.0)
         assert leases.get(connection, "job") == Lease("job", 1, "ann", 30.0)
         assert leases.renew(connection, "job", 1, "ann", 60.0)
-        assert leases.of_worker(connection, "ann") == [Lease("job", 1, "ann", 60.0)]
+        assert leases.get(connection, "job") == Lease("job", 1, "ann", 60.0)
         assert leases.release(connection, "job", 1)
         assert leases.get(connection, "job") is None
         assert not leases.release(connection, "job", 1)
@@ -37,7 +37,7 @@ def test_a_newer_attempt_fences_an_older_one(engine: Engine) -> None:
         assert not leases.renew(connection, "job", 2, "ann", 99.0), "the attempt is bob's"
         assert not leases.renew(connection, "job", 1, "bob", 99.0), "bob's own older attempt"
         assert not leases.release(connection, "job", 1)
-        assert leases.of_jobs(connection, ["job", "other"]) == {"job": Lease("job", 2, "bob", 40.0)}
+        assert leases.get(connection, "job") == Lease("job", 2, "bob", 40.0)
 
 
 def test_expired_leases_are_found_until_renewed(engine: Engine) -> None:
@@ -47,15 +47,6 @@ def test_expired_leases_are_found_until_renewed(engine: Engine) -> None:
         assert [lease.job_id for lease in leases.expired(connection, 10.5)] == ["b", "a"]
         assert leases.renew(connection, "b", 1, "ann", 50.0), "late, but nobody took it away"
         assert [lease.job_id for lease in leases.expired(connection, 10.5)] == ["a"]
-
-
-def test_a_registry_that_was_deaf_gives_every_lease_more_time(engine: Engine) -> None:
-    with database.write(engine) as connection:
-        leases.acquire(connection, "a", 1, "ann", 10.0)
-        leases.acquire(connection, "b", 1, "bob", 99.0)
-        assert leases.extend_all(connection, 60.0) == 1
-        assert leases.expired(connection, 59.0) == []
-        assert leases.of_jobs(connection, ["b"])["b"].expires_at == 99.0
 
 
 class Claiming(Things):

@@ -27,7 +27,6 @@ from tunebus.services.platform.ledger import (
     Result,
     events_after,
     last_position,
-    load_stream,
     load_streams,
     stream_id,
 )
@@ -111,7 +110,7 @@ def test_events_are_read_from_a_position_by_aggregate_entity_and_type(ledger: Le
         assert events_after(connection, 0, 10, aggregate=THING) == every
         assert events_after(connection, 0, 10, aggregate="thin_") == []
         assert events_after(connection, every[-1].position, 10) == []
-        assert load_stream(connection, THING, bob) == [every[1], every[3]]
+        assert load_streams(connection, [(THING, bob)]) == {(THING, bob): [every[1], every[3]]}
         missing = (THING, new_id())
         assert load_streams(connection, [(THING, ada), missing]) == {(THING, ada): [every[0], every[2]], missing: []}
         assert load_streams(connection, []) == {}
@@ -346,7 +345,7 @@ def test_a_race_for_a_version_is_decided_anew(engine: Engine) -> None:
     assert intruders == 2
     assert outcome.version == 4
     with database.read(engine) as connection:
-        assert [event.version for event in load_stream(connection, THING, ada)] == [1, 2, 3, 4]
+        assert [event.version for event in load_streams(connection, [(THING, ada)])[THING, ada]] == [1, 2, 3, 4]
 
 
 DYING = """

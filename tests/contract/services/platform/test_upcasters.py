@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine, select
 from tunebus.services.platform import database, ledger, schema
-from tunebus.services.platform.ledger import Ledger, events_after, load_stream
+from tunebus.services.platform.ledger import Ledger, events_after, load_streams
 from tunebus.services.platform.upcasters import Data, Upcasters
 
 from tests.fixtures.things import THING, add
@@ -34,7 +34,7 @@ def test_an_old_event_is_read_in_its_newest_form(ledger: Ledger, engine: Engine,
     with database.read(engine) as connection:
         event = events_after(connection, 0, 1)[0]
         assert (event.schema_version, event.data) == (3, {"name": {"first": "Ada", "last": "Lovelace"}})
-        assert load_stream(connection, THING, event.entity_id) == [event]
+        assert load_streams(connection, [(THING, event.entity_id)]) == {(THING, event.entity_id): [event]}
         kept = connection.execute(select(schema.events.c.schema_version, schema.events.c.data)).one()
     assert tuple(kept) == (1, {"name": "Ada Lovelace"})
 

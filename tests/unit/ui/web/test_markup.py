@@ -9,25 +9,17 @@ import pytest
 from tunebus.contracts.errors import Code, Problem, combine
 from tunebus.contracts.identifiers import timestamp
 from tunebus.ui.web import markup
-from tunebus.ui.web.markup import Markup, ago, bytes_text, duration, link, progress, table, tag, text
+from tunebus.ui.web.job.names import job_link
+from tunebus.ui.web.job.progress import outcome
+from tunebus.ui.web.markup import Markup, ago, bytes_text, duration, link, table, tag, text
 
 TRAP = "<img src=x onerror=alert(1)>\"'&"
 SAFE = "&lt;img src=x onerror=alert(1)&gt;&quot;&#x27;&amp;"
 
 
 def job(**fields: Any) -> dict[str, Any]:
-    return {
-        "id": "1",
-        "kind": "fine_tuning_job",
-        "state": "running",
-        "adapter_name": "mine",
-        "progress": {"step": 50, "total": 200, "phase": "training", "rate": 2.0, "eta": 75.0},
-        "waiting_reason": None,
-        "message": None,
-        "hint": None,
-        "cause": None,
-        **fields,
-    }
+    known = {"id": "1", "kind": "fine_tuning_job", "state": "running", "adapter_name": "mine", "cause": None}
+    return {**known, **fields}
 
 
 @pytest.mark.parametrize(
@@ -41,9 +33,8 @@ def job(**fields: Any) -> dict[str, Any]:
         markup.section(TRAP, TRAP),
         markup.banner(TRAP),
         markup.empty(TRAP),
-        markup.badge(TRAP),
-        markup.job_link(job(adapter_name=TRAP)),
-        markup.reason(job(state="failed", message=TRAP, hint=TRAP)),
+        job_link(job(adapter_name=TRAP)),
+        outcome(job(state="failed", message=TRAP, hint=TRAP)),
         markup.problem_box(Problem(code=Code.INVALID, message=TRAP, param=TRAP, hint=TRAP)),
     ],
 )
@@ -84,29 +75,6 @@ def test_sizes(size: int | None, words: str) -> None:
 def test_times_gone_by(seconds: float, words: str) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     assert f">{words}<" in ago(timestamp(now - timedelta(seconds=seconds)), now)
-
-
-def test_progress_says_step_rate_and_time_left_while_it_runs() -> None:
-    shown = progress(job())
-    assert "50 of 200" in shown
-    assert "2.00 steps/s" in shown
-    assert "1 min 15 s left" in shown
-    assert 'aria-valuenow="25"' in shown
-    ended = progress(job(state="succeeded"))
-    assert "left" not in ended
-
-
-def test_progress_of_a_job_without_any_says_its_state() -> None:
-    shown = progress(job(progress=None, state="starting"))
-    assert ">starting<" in shown
-    assert 'aria-valuenow="0"' in shown
-
-
-def test_preparing_rows_is_not_mistaken_for_training_steps() -> None:
-    state = {"step": 2000, "total": 2059, "phase": "preparing", "rate": None, "eta": None}
-    shown = progress(job(progress=state))
-    assert "preparing 2000 of 2059" in shown
-    assert 'aria-valuenow="0"' in shown
 
 
 def test_every_wrong_field_has_its_line() -> None:
