@@ -75,6 +75,11 @@ def verify(connection: Connection, upcast: Upcast) -> Verified:
             scratch.dispose()
 
 
+def content_hash(connection: Connection, table: Table) -> str:
+    """SHA-256 of a table's rows, whatever their order and the database they are in."""
+    return _hash(_digests(connection, table))
+
+
 def _compare(live: Connection, rebuilt: Connection, position: int) -> Verified:
     rows: dict[str, int] = {}
     hashes: dict[str, str] = {}

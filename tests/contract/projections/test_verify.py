@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Column, Engine, Table, select, text
+from sqlalchemy import Boolean, Column, Connection, Engine, Table, select, text
 from sqlalchemy.types import JSON
 from tunebus.projections import PROJECTIONS
 from tunebus.projections.rebuild import Record, ensure
-from tunebus.projections.verify import Verified, verify
+from tunebus.projections.verify import Verified, content_hash, verify
 from tunebus.services.platform import database
 from tunebus.services.platform.upcasters import UPCASTERS
 
@@ -42,6 +42,12 @@ def another(column: Column[Any], value: Any) -> Any:
     return (value or 0) + 1000
 
 
+def some_key(connection: Connection, table: Table) -> dict[str, Any]:
+    """The primary key of a row in the middle."""
+    keys = connection.execute(select(*table.primary_key).order_by(*table.primary_key)).mappings().all()
+    return dict(keys[len(keys) // 2])
+
+
 def test_a_sound_studio_verifies_and_its_hashes_are_repeatable(studio: Engine) -> None:
     first, second = verified(studio), verified(studio)
     assert first.ok
@@ -72,6 +78,21 @@ def test_one_changed_value_is_found_by_table_id_and_column(studio: Engine, table
     named = {(found.id, *found.columns) for found in result.differences}
     assert named <= set(corrupted)
     assert len(named) == min(20, len(corrupted))
+
+
+@pytest.mark.parametrize("table", PROJECTIONS, ids=lambda table: table.name)
+def test_every_column_counts_in_a_tables_hash(studio: Engine, table: Table) -> None:
+    with database.write(studio) as connection:
+        sound = content_hash(connection, table)
+        key = some_key(connection, table)
+        for column in table.columns:
+            is_row = [table.c[name] == value for name, value in key.items()]
+            value = connection.scalar(select(column).where(*is_row))
+            with connection.begin_nested() as savepoint:
+                connection.execute(table.update().where(*is_row).values({column.name: another(column, value)}))
+                assert content_hash(connection, table) != sound, column.name
+                savepoint.rollback()
+        assert content_hash(connection, table) == sound
 
 
 def test_a_missing_and_a_surplus_row_are_told_apart(studio: Engine) -> None:

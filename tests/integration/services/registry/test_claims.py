@@ -20,7 +20,7 @@ from tunebus.projections.tables import workers
 from tunebus.services.platform import database, leases
 from tunebus.services.platform.connection import connect_to
 from tunebus.services.platform.home import Home
-from tunebus.services.platform.ledger import load_stream
+from tunebus.services.platform.ledger import load_streams
 from tunebus.services.platform.settings import Settings
 from tunebus.services.registry import reaper
 
@@ -190,7 +190,8 @@ async def test_a_lease_that_runs_out_queues_the_job_for_another(running: Running
     await running.claim()
     await lose(running, job)
     with database.read(running.engine) as connection:
-        assert [e.type for e in load_stream(connection, "fine_tuning_job", job)][-2:] == ["AttemptLost", "JobQueued"]
+        events = load_streams(connection, [("fine_tuning_job", job)])["fine_tuning_job", job]
+        assert [event.type for event in events][-2:] == ["AttemptLost", "JobQueued"]
         assert leases.get(connection, job) is None
     assert (await beat(running, job))["stale_attempt"] is True
     report = {"job_id": job, "attempt": 1}
