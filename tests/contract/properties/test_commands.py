@@ -53,7 +53,7 @@ SHORT = settings(
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
-LONG = settings(SHORT, max_examples=1500, stateful_step_count=40, derandomize=False, print_blob=True)
+LONG = settings(SHORT, max_examples=300, stateful_step_count=40, derandomize=False, print_blob=True)
 
 NAMES = ("a", "b", "c", " a ", "d\n")
 WORDS = {FINE_TUNING_JOB: "FineTuningJob", EVALUATION_JOB: "EvaluationJob", EXPORT_JOB: "ExportJob"}
