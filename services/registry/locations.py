@@ -13,10 +13,7 @@ from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.services.platform.home import SCHEME
 
 # Files of the studio itself that lie in an allowed folder by default, and hold passwords or other people's rows.
-_PRIVATE = (
-    "run.json", "run.new", "nats.password", "nats", "services", "logs", "lock", "backups", "pages", "browser-secret",
-    "browser-secret.new",
-)  # fmt: skip
+_PRIVATE = ("run.json", "run.new", "nats.password", "nats", "services", "logs", "lock", "backups", "pages")
 
 
 @dataclass(frozen=True)
