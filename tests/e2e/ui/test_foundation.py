@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import Counter
 
@@ -74,6 +75,23 @@ def test_back_forward_and_a_copied_link_show_the_same(browsing: Browsing) -> Non
     expect(other.locator("#tb-one-event h2").first).to_contain_text("ModelAdded")
     expect(other.locator("#tb-events tbody tr")).to_have_count(models)
     expect(other.locator("#tb-filter-aggregate")).to_have_value("model")
+
+
+def test_a_sorting_takes_along_what_was_typed_a_moment_before(browsing: Browsing) -> None:
+    page = browsing.open("/models")
+    heads = page.locator("#tb-models thead th a")
+    expect(heads.first).to_be_visible()
+    page.evaluate(
+        """() => {
+            const field = document.querySelector('form[data-partial] [type=search]');
+            field.value = 'start';
+            field.dispatchEvent(new Event('input', { bubbles: true }));
+            document.querySelector('#tb-models thead th a').click();
+        }"""
+    )
+    expect(page).to_have_url(re.compile(r"/models\?(?=.*search=start)(?=.*sort=)"))
+    expect(page.get_by_role("searchbox").first).to_have_value("start")
+    expect(page.locator("#tb-models tbody tr").first).to_contain_text("starter")
 
 
 def test_what_a_paused_registry_did_not_confirm_is_learnt_later_also_after_a_reload(

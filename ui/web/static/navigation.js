@@ -5,7 +5,12 @@ import { look } from "./live.js";
 
 const TYPING = 250;
 
+let typing = 0; // waits until somebody pauses
+let typed = null; // the field whose words the page's links do not have yet
+
 function go(address, { replace = false } = {}) {
+  clearTimeout(typing);
+  typing = 0;
   if (address === window.location.pathname + window.location.search) return;
   history[replace ? "replaceState" : "pushState"](null, "", address);
   document.dispatchEvent(new CustomEvent("tunebus:address"));
@@ -17,9 +22,20 @@ document.addEventListener("click", (event) => {
   if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
   if (link.pathname !== window.location.pathname) return;
   event.preventDefault();
-  go(link.pathname + link.search);
+  go(link.pathname + (link.closest("th") ? withTyped(link.search) : link.search));
   fill();
 });
+
+/** A sorting's arguments with what was typed a moment ago, which its link does not know yet. */
+function withTyped(search) {
+  if (!typed?.isConnected) return search;
+  const given = new URLSearchParams(search);
+  if (typed.value) given.set(typed.name, typed.value);
+  else given.delete(typed.name);
+  return given.size ? `?${given}` : "";
+}
+
+document.addEventListener("tunebus:changed", () => { if (!typing) typed = null; });
 
 /** Lets the forms say what the address says, where it was not they that changed it. */
 function fill() {
@@ -46,15 +62,18 @@ document.addEventListener("submit", (event) => {
   follow(form);
 });
 
-let typing = 0;
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-partial]");
   if (!form || event.target.hasAttribute("data-on-submit")) return;
   clearTimeout(typing);
-  typing = setTimeout(() => follow(form, { replace: true }), event.target.matches("select, [type=checkbox], [type=radio]") ? 0 : TYPING);
+  const isChosen = event.target.matches("select, [type=checkbox], [type=radio]");
+  if (!isChosen) typed = event.target;
+  typing = setTimeout(() => follow(form, { replace: true }), isChosen ? 0 : TYPING);
 });
 
 window.addEventListener("popstate", () => {
+  clearTimeout(typing);
+  typing = 0;
   fill();
   document.dispatchEvent(new CustomEvent("tunebus:address"));
   look({ force: true });
