@@ -24,6 +24,8 @@ from tunebus.ui.web.studio import Document, Studio, problem_of
 ANSWER_SECONDS = 0.15
 BODY_BYTES = 1_000_000
 KEPT = 1_000
+LENGTHY = ("AddDataset", "AddModel", "ImportDatabase")
+"""Commands of actions that may take long, so that a browser asks how far they are."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,10 +52,29 @@ class Asking:
 
     async def send(self, command: str, data: Document, part: str = "") -> Any:
         """A command's outcome. `part` tells apart the commands of one action. Errors: the command's own."""
-        return await self.studio.send(command, data, str(uuid5(UUID(self.id), f"{command}/{part}")))
+        return await self.studio.send(command, data, command_id(self.id, command, part))
 
 
 Action = Callable[[Asking], Awaitable[Done]]
+
+
+def command_id(asked: str, command: str, part: str = "") -> str:
+    """The id of a command that an action sends for the request of the id `asked`."""
+    return str(uuid5(UUID(asked), f"{command}/{part}"))
+
+
+async def progress(studio: Studio, arguments: Mapping[str, str]) -> Document:
+    """How far a request of a browser is: a command of its id, or one that an action sends for it."""
+    try:
+        asked = str(UUID(arguments.get("id", "")))
+    except ValueError:
+        raise fail(Code.INVALID, "is no id", param="id") from None
+    found: Document = {}
+    for one in (asked, *(command_id(asked, command) for command in LENGTHY)):
+        found = await studio.over_bus("GetCommandProgress", command_id=one)
+        if found["phase"] is not None:
+            break
+    return found
 
 
 class Acting:

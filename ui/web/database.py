@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid5
 
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
@@ -15,7 +14,7 @@ from tunebus.contracts.errors import Code, TunebusError
 from tunebus.contracts.file_bucket import FileBucket
 from tunebus.contracts.identifiers import new_id, utc_now
 from tunebus.contracts.subjects import DATABASE
-from tunebus.ui.web.acting import Asking, Done
+from tunebus.ui.web.acting import Asking, Done, command_id
 from tunebus.ui.web.markup import (
     Markup,
     act,
@@ -128,13 +127,11 @@ def _export(exports: Sequence[Document]) -> list[Markup]:
 
 def _import(imports: Sequence[Document]) -> list[Markup]:
     entry = tag("input", type="file", id="tb-import-file", accept=".json,application/json", required="")
-    send = act(say("database.import.button"), "import_document", {}, hidden="", id="tb-import-send")
     form = tag(
         "form",
         tag("div", tag("label", say("database.import.file"), **{"for": "tb-import-file"}), entry, kind="tb-field"),
         tag("button", say("database.import.button"), kind="tb-button"),
         tag("progress", max="100", value="0", hidden="", aria_label=say("database.import.uploading")),
-        send,
         kind="tb-filter",
         id="tb-import-form",
         data_keep="",
@@ -287,9 +284,8 @@ async def import_document(asking: Asking) -> Done:
     Errors: `not_permitted` for a path that is no upload, `invalid` for no document, and the command's own.
     """
     studio = asking.studio
-    command_id = str(uuid5(UUID(asking.id), "ImportDatabase/"))
     try:
-        outcome = await studio.ask("GetCommandOutcome", command_id=command_id)
+        outcome = await studio.ask("GetCommandOutcome", command_id=command_id(asking.id, "ImportDatabase"))
     except TunebusError:
         outcome = {}
     if outcome.get("outcome") != "accepted":

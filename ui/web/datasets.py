@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from tunebus.contracts.identifiers import utc_now
 from tunebus.ui.web import uses
+from tunebus.ui.web.acting import progress
 from tunebus.ui.web.dataset import adding, files, rows, showing
 from tunebus.ui.web.dataset.adding import format_badge
 from tunebus.ui.web.listing import Choice, Column, Listing
@@ -112,7 +113,7 @@ PAGE = Page(
         "uses": uses.listed,
         "removal": uses.removal,
     },
-    data={"progress": adding.progress},
+    data={"progress": progress},
     downloads={"dataset": files.download},
     actions={"keep_dataset_upload": adding.keep_upload, "map_dataset": showing.map_again},
 )

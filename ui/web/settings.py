@@ -251,7 +251,7 @@ def _job_folders(folder: Path) -> list[str]:
 
 PAGE = Page(
     "settings",
-    "settings.title",
+    "settings.menu",
     build,
     read,
     group="studio",

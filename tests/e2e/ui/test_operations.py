@@ -9,8 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nats
+import psutil
 import pytest
 from playwright.sync_api import expect
+from tunebus.contracts import strictjson
+from tunebus.contracts.identifiers import new_id, timestamp
+from tunebus.services.registry.document import FORMAT, VERSION, Chain
 
 from tests.fixtures.browser import Browsing
 from tests.fixtures.studio import Studio, eventually
@@ -155,6 +159,50 @@ def test_the_record_leaves_comes_back_is_verified_and_backed_up(
     with sqlite3.connect(backup) as opened:
         events = opened.execute("SELECT count(*) FROM events").fetchone()[0]
     assert events >= found["events"]
+
+
+def test_a_long_document_says_how_far_its_import_is(browsing: Browsing, served: Studio, tmp_path: Path) -> None:
+    document = tmp_path / "long.json"
+    document.write_bytes(long_document(1_500))
+    page = browsing.open("/database")
+    browsing.expected.append("Failed to load resource")
+    page.locator("#tb-import-file").set_input_files(document)
+    with page.expect_request("**/act/import_document") as asked:
+        page.get_by_role("button", name="Import the document").click()
+    progress = f"{browsing.url}/data/progress?id={asked.value.post_data_json['id']}"
+    eventually(lambda: page.request.get(progress).json().get("phase") == "checking", "it is being checked", 60, 0.01)
+    children = eventually(psutil.Process(served.pid("registry")).children, "somebody checks it", 10, 0.01)
+    for child in children:  # halted, however quick it is, until the page has told how far it is
+        child.suspend()
+    try:
+        expect(page.locator("#tb-notices")).to_contain_text("Checking")
+        expect(page.locator("#tb-notices")).to_contain_text("this page may be left")
+    finally:
+        for child in children:
+            child.resume()
+    expect(page.locator("#tb-notices [role=alert]")).to_contain_text("the document")
+    expect(page.locator("#tb-notices")).not_to_contain_text("Checking")
+
+
+def long_document(count: int) -> bytes:
+    """A well-formed document of many events whose last hash is wrong, so that nothing of it is taken in."""
+    header = {
+        "format": FORMAT, "version": VERSION, "exported_at": timestamp(), "studio": "elsewhere",
+        "position": count, "count": count,
+    }  # fmt: skip
+    config, chain, lines = new_id(), Chain(), []
+    added = {"type": "lora", "config": {"r": 3}, "sha256": "0" * 64}
+    for number in range(1, count + 1):
+        event = {
+            "position": number, "event_id": new_id(), "aggregate": "config", "entity_id": config, "version": number,
+            "type": "ConfigAdded" if number == 1 else "ConfigDescribed", "schema_version": 1,
+            "data": added if number == 1 else {"description": f"for the {number}th time"},
+            "recorded_at": timestamp(), "correlation_id": None, "causation_id": None, "actor": None, "meta": {},
+        }  # fmt: skip
+        line = strictjson.canonical(event)
+        lines.append(b'%s,"hash":"%s"}' % (line[:-1], chain.add(line).encode()))
+    head = strictjson.dumps(header)[:-1]
+    return head + b',"events":[' + b",\n".join(lines) + b'],"hash":"%s"}' % (b"0" * 64)
 
 
 def test_settings_show_how_things_stand_and_no_secret(browsing: Browsing, served: Studio) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID, uuid5
 
 from tunebus.contracts.errors import Code, fail
 from tunebus.ui.web.acting import Asking, Done
@@ -160,20 +159,6 @@ async def keep_upload(asking: Asking) -> Done:
     if not all(isinstance(value, str) and 0 < len(value) <= _LONGEST for value in given.values()):
         raise fail(Code.INVALID, "choose a file first", param="file")
     return Done(id=await asking.studio.keep_upload(given["path"], str(given["name"])))
-
-
-async def progress(studio: Studio, arguments: Arguments) -> Mapping[str, Any]:
-    """How far a request of a browser is: a command's own id, or what an action makes of it for its command."""
-    try:
-        asked = UUID(arguments.get("id", ""))
-    except ValueError:
-        raise fail(Code.INVALID, "is no id", param="id") from None
-    found: Mapping[str, Any] = {}
-    for command_id in (asked, uuid5(asked, "AddDataset/")):
-        found = await studio.over_bus("GetCommandProgress", command_id=str(command_id))
-        if found["phase"] is not None:
-            break
-    return found
 
 
 async def look(studio: Studio, arguments: Arguments) -> Markup:

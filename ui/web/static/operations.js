@@ -1,6 +1,7 @@
-// The import of a document: the file is uploaded first, then a button asks for the import as any other does, so that a
-// reload or a restart of the studio loses nothing.
+// The import of a document: the file is uploaded first, then the import is asked for as by any button, so that a reload
+// or a restart of the studio loses nothing.
 
+import { start } from "./acting.js";
 import { escape, notice, problem, say } from "./live.js";
 
 document.addEventListener("submit", (event) => {
@@ -8,7 +9,7 @@ document.addEventListener("submit", (event) => {
   if (!form) return;
   event.preventDefault();
   const file = form.querySelector("[type=file]").files[0];
-  if (file) upload(form, file);
+  if (file && form.getAttribute("aria-busy") !== "true") upload(form, file);
 });
 
 function upload(form, file) {
@@ -23,9 +24,7 @@ function upload(form, file) {
     form.removeAttribute("aria-busy");
     const answer = read(request.responseText);
     if (request.status === 200 && Array.isArray(answer)) {
-      const send = form.querySelector("[data-act]");
-      send.dataset.values = JSON.stringify({ path: answer[0] });
-      send.click();
+      start({ dataset: { act: "import_document" } }, { path: answer[0] });
       form.reset();
     } else {
       notice(answer?.error ? problem(answer.error) : escape(say("failed")), { kind: "error" });
