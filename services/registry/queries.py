@@ -294,17 +294,18 @@ class QueryAnswers:
             return found
 
     async def _estimate(self, query: ask.EstimateFineTuningJob) -> Document:
-        """Errors: all that a start would be refused with; `not_supported` for a model of unknown shape."""
-        if query.user_script is not None:
-            raise fail(
-                Code.NOT_SUPPORTED,
-                "what a script of your own needs cannot be told",
-                param="user_script",
-                hint="leave it out to see what the method's own training would need",
-            )
+        """Errors: all that a start would be refused with; `not_supported` for an operator's script and for a model of
+        unknown shape."""
         found, problems, facts = await self._sizing.facts(query, Asked(), self._pool)
         if problems or found is None:
             raise TunebusError(combine(problems))
+        if query.user_script is not None:
+            raise fail(
+                Code.NOT_SUPPORTED,
+                "nobody can tell what a script of your own needs: it decides by itself what it loads and for how long",
+                param="user_script",
+                hint="leave it out to see what the method's own training would need",
+            )
         document = fine_tuning_job.estimated(found, facts)
         if document is None:
             raise fail(

@@ -86,6 +86,7 @@ async def test_an_estimate_refuses_what_a_start_refuses(running: Running) -> Non
         ({"dataset_id": "nothing"}, "dataset_id"),
         ({"adapter_name": "a b"}, "adapter_name"),
         ({"user_script": "mine.py"}, "user_script"),
+        ({"user_script": "mine.py", "dataset_id": "nothing"}, "dataset_id"),
     ):
         with pytest.raises(TunebusError) as refused:
             await estimate(running, **fields)

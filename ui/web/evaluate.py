@@ -121,6 +121,8 @@ async def _form(studio: Studio, arguments: Arguments) -> Markup:
         number_field("evaluate", "generation.max_new_tokens", whole=True, min="1", placeholder="64"),
         number_field("evaluate", "generation.temperature", min="0", placeholder="0"),
         number_field("evaluate", "generation.top_p", min="0", max="1", placeholder="1"),
+        number_field("evaluate", "generation.top_k", whole=True, min="0", placeholder="0"),
+        number_field("evaluate", "generation.repetition_penalty", min="0", placeholder="1"),
         number_field("evaluate", "generation.seed", whole=True, min="0"),
         number_field("evaluate", "batch_size", whole=True, min="1", placeholder="16"),
         kind="tb-fields",

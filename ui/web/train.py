@@ -10,7 +10,7 @@ from typing import Any
 
 from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.ui.web.acting import Asking, Done
-from tunebus.ui.web.markup import Markup, join, tag
+from tunebus.ui.web.markup import Markup, banner, join, tag
 from tunebus.ui.web.page import Arguments, Page, html, part
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.training import estimate, spelling
@@ -58,7 +58,7 @@ async def check(studio: Studio, typed: Mapping[str, Any]) -> Document:
     except TunebusError as error:
         problem = error.problem
         if _only_unknown(problem):
-            answer["estimate"] = tag("p", problem.message, kind="tb-small")
+            answer["estimate"] = _no_estimate(problem)
         else:
             answer["errors"] = [one.document() for one in problem.details or [problem]]
         return answer
@@ -139,6 +139,12 @@ def _in_the_form(problem: Problem) -> Problem:
     return problem.model_copy(
         update={"param": (problem.param or "").removeprefix("changes.") or None, "details": details}
     )
+
+
+def _no_estimate(problem: Problem) -> Markup:
+    """Why nothing is said of memory and time, and what would help."""
+    hint = tag("div", problem.hint, kind="tb-small") if problem.hint else ""
+    return banner(join([tag("strong", say("train.estimate.none")), " ", problem.message, hint]), "info")
 
 
 def _only_unknown(problem: Problem) -> bool:

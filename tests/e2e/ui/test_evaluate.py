@@ -78,6 +78,10 @@ def test_what_is_ticked_is_scored(browsing: Browsing, served: Studio, contents: 
     page.get_by_label("Score the base model of each adapter as well").uncheck()
     expect(page.locator("#tb-evaluate-plan")).to_contain_text("1 job")
     page.get_by_label("Rows at most").fill("3")
+    form.get_by_text("How answers are made").click()
+    page.get_by_label("Temperature").fill("0.5")
+    page.get_by_label("Top-k").fill("5")
+    page.get_by_label("Repetition penalty").fill("1.2")
     form.get_by_text("Rows and split").click()
     page.get_by_label("Columns to show").fill("nothing-like-that")
     page.locator("#tb-evaluate-start").click()
@@ -91,6 +95,8 @@ def test_what_is_ticked_is_scored(browsing: Browsing, served: Studio, contents: 
     parent = parse_qs(urlsplit(page.url).query)["id"][0]
     with served.client() as client:
         (job,) = client.query("ListEvaluationJobs", parent_id=parent)["items"]
+        generation = client.query("GetEvaluationJob", id=job["id"])["generation"]
+    assert (generation["top_k"], generation["repetition_penalty"]) == (5, 1.2)
     assert job["adapter_id"] == contents.adapter
     assert job["metrics"]["rows"] == 3.0
     page.goto(browsing.url + "/evaluate")

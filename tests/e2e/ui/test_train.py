@@ -154,6 +154,41 @@ def test_presets_and_the_address_set_the_fields_that_the_estimate_then_speaks_of
     expect(page.locator("#tb-spelling")).not_to_contain_text("lora")
 
 
+def test_configs_made_for_the_chosen_model_come_first(browsing: Browsing, served: Studio) -> None:
+    with served.client() as client:
+        family = client.get_model(id="starter")["model_family"]
+        for other in (None, family, "gpt2"):
+            made = client.send(
+                "AddConfig", type="lora", config={"r": 24 + len(other or "")}, description=f"for {other}",
+                **({"model_family": other} if other else {}),
+            )  # fmt: skip
+            assert made.error is None, made.error
+    page = open_form(browsing)
+    configs = page.locator("[name='configs.lora']")
+    groups = configs.locator("optgroup")
+    expect(groups).to_have_count(3)
+    assert [one.get_attribute("label") for one in groups.all()] == [
+        "For models like this", "For any model", "For other models"
+    ]  # fmt: skip
+    expect(groups.nth(0)).to_contain_text(f"for {family}")
+    expect(groups.nth(1)).to_contain_text("for None")
+    expect(groups.nth(2)).to_contain_text("for gpt2")
+    opened(page, "adapter_more")
+    configs.select_option("for gpt2")
+    expect(page.locator("[name='lora.r']")).to_have_attribute("placeholder", "28, from the config")
+    expect(configs.locator("option:checked")).to_have_text("for gpt2")
+
+
+def test_what_a_script_of_ones_own_needs_is_not_guessed_and_the_form_says_why(browsing: Browsing) -> None:
+    page = open_form(browsing)
+    opened(page, "rest")
+    fill(page, "user_script", "mine.py")
+    expect(page.locator("#tb-estimate")).to_contain_text("No estimate: nobody can tell what a script of your own needs")
+    expect(page.locator("#tb-estimate")).to_contain_text("leave it out to see")
+    fill(page, "adapter_name", "no spaces")
+    expect(page.locator("[name=adapter_name]")).to_have_attribute("aria-invalid", "true")
+
+
 def test_what_is_typed_outlives_reload_another_tab_and_the_pages_own_process(
     browsing: Browsing, served: Studio
 ) -> None:

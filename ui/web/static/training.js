@@ -6,6 +6,7 @@ import { escape, morph, problem, say } from "./live.js";
 
 const TYPING = 250;
 const NAMES_TRIED = 20;
+const CONFIGS = ["configs.lora", "configs.training_arguments"];
 const PATIENCE = 5000;
 const touched = new Set();
 let spellings = {};
@@ -124,6 +125,7 @@ function adapt(form) {
   if (prompts.selectedOptions[0]?.disabled) {
     prompts.value = [...prompts.options].find((one) => one.dataset.of === dataset)?.value ?? "";
   }
+  for (const name of CONFIGS) arrange(byName(form, name), modelOf(form)?.of);
   for (const details of form.querySelectorAll("details.tb-more")) {
     const changed = [...details.querySelectorAll("[name]")].filter((one) => !one.matches(":disabled")
       && (one.type === "checkbox" ? one.checked : one.multiple ? one.selectedOptions.length : one.value.trim())).length;
@@ -137,11 +139,32 @@ function adapt(form) {
   example(form);
 }
 
+const modelOf = (form) => known("base_model_id").find((one) => one.value === byName(form, "base_model_id").value);
+
+/** Lists configs in groups: those made for the model's family, those for any, and those for others. */
+function arrange(select, family) {
+  const kept = select.selectedOptions[0];
+  const groups = new Map([["fitting", []], ["general", []], ["other", []]]);
+  for (const one of known(select.name)) groups.get(!one.of ? "general" : one.of === family ? "fitting" : "other").push(one);
+  const there = [...groups].filter(([, found]) => found.length);
+  const wanted = JSON.stringify(there);
+  if (select.dataset.ownArranged === wanted) return;
+  select.dataset.ownArranged = wanted;
+  const lists = there.map(([name, found]) => {
+    const group = document.createElement("optgroup");
+    group.label = say(`train.configs.${name}`);
+    group.append(...found.map((one) => new Option(one.words, one.value)));
+    return group;
+  });
+  select.replaceChildren(select.options[0], ...(lists.length > 1 ? lists : lists.flatMap((group) => [...group.children])));
+  if (kept && ![...select.options].some((one) => one.value === kept.value)) select.append(kept); // chosen, though it is gone
+  select.value = kept?.value ?? "";
+}
+
 /** What a preset types, with what suits the chosen model where the preset leaves it open. */
 function presetOf(form, preset) {
   const found = JSON.parse(preset.dataset.preset);
-  const model = known("base_model_id").find((one) => one.value === byName(form, "base_model_id").value);
-  for (const [name, value] of Object.entries(model?.fill ?? {})) if (!found[name]) found[name] = value;
+  for (const [name, value] of Object.entries(modelOf(form)?.fill ?? {})) if (!found[name]) found[name] = value;
   return found;
 }
 
@@ -191,7 +214,7 @@ const known = (name) => JSON.parse(document.getElementById("tb-train-choices")?.
 
 /** Lets the lists of the form follow what has come and gone; what is chosen stays chosen while it is there. */
 function follow(form) {
-  for (const name of ["dataset_id", "base_model_id", "prompt_id", "depends_on", "configs.lora", "configs.training_arguments"]) {
+  for (const name of ["dataset_id", "base_model_id", "prompt_id", "depends_on"]) {
     const select = byName(form, name);
     const there = new Map([...select.options].filter((one) => one.value).map((one) => [one.value, one]));
     const wanted = known(name);

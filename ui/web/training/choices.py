@@ -33,7 +33,8 @@ STARTER_TAKES = ("learning_rate", "batch_size", "num_epochs")
 
 @dataclass(frozen=True)
 class Choice:
-    """One thing to choose; `of` names the dataset it belongs to, `fill` what suits it."""
+    """One thing to choose; `of` names the dataset that it belongs to, or the family of models that it is one of or made
+    for; `fill` is what suits it."""
 
     value: str
     words: str
@@ -101,12 +102,21 @@ async def choices(studio: Studio, arguments: Arguments) -> Choices:
     return Choices(
         datasets=[Choice(one["id"], _dataset_words(one)) for one in reversed(datasets)],
         models=[
-            Choice(one["id"], _model_words(one), fill=suits if one["location"] == STARTER_MODEL else {})
+            Choice(
+                one["id"],
+                _model_words(one),
+                of=one["model_family"].lower(),
+                fill=suits if one["location"] == STARTER_MODEL else {},
+            )
             for one in reversed(models)
         ],
         prompts=[Choice(one["id"], one["name"], of=one["dataset_id"]) for one in reversed(prompts)],
         configs={
-            kind: [Choice(one["id"], one["description"] or one["id"]) for one in configs if one["type"] == kind]
+            kind: [
+                Choice(one["id"], one["description"] or one["id"], of=(one["model_family"] or "").lower())
+                for one in configs
+                if one["type"] == kind
+            ]
             for kind in ("training_arguments", "lora")
         },
         jobs=[Choice(one["id"], f"{one['adapter_name']} ({one['state']})") for one in queue["items"]],
