@@ -553,6 +553,7 @@ class AsyncMethods(Protocol):
         type: str,
         adapter_id: str | None = None,
         model_id: str | None = None,
+        job_id: str | None = None,
         destination: str | None = None,
         dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None,
         registered_model: str | None = None,
@@ -568,13 +569,15 @@ class AsyncMethods(Protocol):
         """Queue the export of an adapter or of a model, verified by reloading it. `type`: `adapter` (the adapter
         alone), `merged` (adapter and base in one model, or a model as it is) or `registry` (the merged model
         into MLflow's model registry). `destination` is a folder that is empty or not there: an absolute path
-        below one of `TUNEBUS_EXPORT_ROOTS`, or `artifact:exports/NAME`, which is chosen when not given.
+        below one of `TUNEBUS_EXPORT_ROOTS`, or `artifact:exports/NAME`, which is chosen when not given. With
+        `job_id` in place of an adapter or a model, what that fine-tuning makes is exported, once it is there.
         """
         return await self.send(
             "StartExportJob",
             {
                 "adapter_id": adapter_id,
                 "model_id": model_id,
+                "job_id": job_id,
                 "type": type,
                 "destination": destination,
                 "dtype": dtype,
@@ -2280,6 +2283,7 @@ class Methods(Protocol):
         type: str,
         adapter_id: str | None = None,
         model_id: str | None = None,
+        job_id: str | None = None,
         destination: str | None = None,
         dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None,
         registered_model: str | None = None,
@@ -2295,13 +2299,15 @@ class Methods(Protocol):
         """Queue the export of an adapter or of a model, verified by reloading it. `type`: `adapter` (the adapter
         alone), `merged` (adapter and base in one model, or a model as it is) or `registry` (the merged model
         into MLflow's model registry). `destination` is a folder that is empty or not there: an absolute path
-        below one of `TUNEBUS_EXPORT_ROOTS`, or `artifact:exports/NAME`, which is chosen when not given.
+        below one of `TUNEBUS_EXPORT_ROOTS`, or `artifact:exports/NAME`, which is chosen when not given. With
+        `job_id` in place of an adapter or a model, what that fine-tuning makes is exported, once it is there.
         """
         return self.send(
             "StartExportJob",
             {
                 "adapter_id": adapter_id,
                 "model_id": model_id,
+                "job_id": job_id,
                 "type": type,
                 "destination": destination,
                 "dtype": dtype,

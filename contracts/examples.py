@@ -326,6 +326,12 @@ EVENTS: dict[str, dict[str, Any]] = {
     "JobNoted": {"notes": "the first one with the cleaned questions"},
     "JobDependenciesSet": {"depends_on": [_OTHER_JOB], "waiting_for": [_OTHER_JOB], "added": [_OTHER_JOB]},
     "DependencyMet": {"dependency_id": _OTHER_JOB, "waiting_for": []},
+    "SubjectMade": {
+        "fine_tuning_job_id": _JOB,
+        "base_model_id": _MODEL,
+        "adapter_id": _ADAPTER,
+        "recipe": _EVALUATION_RECIPE,
+    },
     "JobRemoved": {"name": "faq-adapter", "out_dir": f"artifact:jobs/{_JOB}", "bytes": 181000000},
     "JobFilesDeleted": {"bytes": 181000000},
     "DatabaseExported": {

@@ -13,13 +13,21 @@ from tunebus.projections.tables import export_jobs
 def _added(event: RecordedEvent) -> list[Change]:
     data = event.data
     row = jobs.new_row(event) | {
-        "model_id": None if data.get("adapter_id") else data["base_model_id"],
+        "model_id": None if data.get("adapter_id") or data.get("fine_tuning_job_id") else data["base_model_id"],
+        "fine_tuning_job_id": data.get("fine_tuning_job_id"),
         "type": data["type"],
         "destination": data.get("destination"),
         "checked": None,
         "registered_model": None,
     }
     return [Insert(export_jobs, row), *jobs.new_dependencies(event)]
+
+
+def _subject_made(event: RecordedEvent) -> list[Change]:
+    made = jobs.subject_made(event)
+    if event.data.get("adapter_id"):
+        return made
+    return [*made, Update(export_jobs, {"id": event.entity_id}, {"model_id": event.data["base_model_id"]})]
 
 
 def _succeeded(event: RecordedEvent) -> list[Change]:
@@ -34,4 +42,9 @@ def _finished(event: RecordedEvent, change: Change) -> Change:
     return replace(change, values={**change.values, **found})
 
 
-HANDLERS = {**jobs.HANDLERS, "ExportJobAdded": _added, "JobSucceeded": _succeeded}
+HANDLERS = {
+    **jobs.HANDLERS,
+    "ExportJobAdded": _added,
+    "SubjectMade": _subject_made,
+    "JobSucceeded": _succeeded,
+}

@@ -163,6 +163,13 @@ def _dependency_met(event: RecordedEvent) -> list[Change]:
     return [_job(event, waiting_for=waiting_for, unmet=len(waiting_for))]
 
 
+def subject_made(event: RecordedEvent) -> list[Change]:
+    """What the job is about is there; `fine_tuning_job_id` names its maker only as long as it has still to be made."""
+    data = event.data
+    made = {name: data.get(name) for name in ("base_model_id", "adapter_id", "recipe")}
+    return [_job(event, fine_tuning_job_id=None, **made)]
+
+
 def _attempt_started(event: RecordedEvent) -> list[Change]:
     data = event.data
     values: dict[str, Any] = {"started_at": event.recorded_at} if data["attempt"] == 1 else {}

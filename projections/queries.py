@@ -635,6 +635,8 @@ def _names_of(connection: Connection, table: Table, ids: Collection[str]) -> dic
 def _jobs(kind: str, documents: list[Document], standings: Standings) -> list[Document]:
     """Job documents with their kind, the names they refer to, where they stand and how far they are."""
     named = _named(standings.connection, documents)
+    if kind != FINE_TUNING_JOB:
+        _name_makers(standings.connection, named)
     standings.describe(kind, named)
     for document in named:
         document["kind"] = kind
@@ -648,6 +650,17 @@ def _jobs(kind: str, documents: list[Document], standings: Standings) -> list[Do
             "t": None,
         }
     return documents
+
+
+def _name_makers(connection: Connection, documents: list[Document]) -> None:
+    """Add `fine_tuning_job_name`: what the adapter or model is to be called that a job waits for."""
+    ids = {document["fine_tuning_job_id"] for document in documents if document["fine_tuning_job_id"]}
+    table = fine_tuning_jobs
+    found = select(table.c.id, table.c.adapter_name).where(table.c.id.in_(ids))
+    names = {row.id: row.adapter_name for row in connection.execute(found)} if ids else {}
+    names = _names_of(connection, removed, ids - names.keys()) | names
+    for document in documents:
+        document["fine_tuning_job_name"] = names.get(document["fine_tuning_job_id"])
 
 
 def _whole_job(connection: Connection, kind: str, row: RowMapping) -> Document:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 from tunebus.contracts.subjects import EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB
 
-VERSION = 3
+VERSION = 4
 """The version of these tables and of the functions that fill them: a change of either raises it, and start rebuilds."""
 
 metadata = MetaData()
@@ -260,6 +260,7 @@ evaluation_jobs = Table(
     metadata,
     *_job("evaluation_jobs"),
     Column("parent_id", Text, nullable=False),
+    Column("fine_tuning_job_id", Text),
     Column("generation", DOCUMENT),
     Column("selected_features", DOCUMENT),
     Index("ix_evaluation_jobs_position", "position"),
@@ -272,6 +273,7 @@ export_jobs = Table(
     metadata,
     *_job("export_jobs"),
     Column("model_id", Text),
+    Column("fine_tuning_job_id", Text),
     Column("type", Text, nullable=False),
     Column("destination", Text),
     Column("checked", DOCUMENT),

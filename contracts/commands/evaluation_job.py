@@ -12,12 +12,18 @@ from tunebus.contracts.recipes import Count, GenerationSettings, Positive, Share
 
 
 class EvaluationCombination(BaseModel):
-    """One thing to score: a base model, with or without an adapter, on held-out rows or typed prompts."""
+    """One thing to score: a base model, with or without an adapter, on held-out rows or typed prompts.
+
+    `job_id` is a fine-tuning of that base model, in place of an adapter: what it makes is scored, once it is there.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_model_id: Reference
     adapter_id: Reference | None = None
+    job_id: Reference | None = Field(
+        default=None, description="a fine-tuning, by id or by the name of what it makes; the evaluation waits for it"
+    )
     dataset_id: Reference | None = None
     prompt_id: Reference | None = None
 

@@ -16,13 +16,17 @@ class StartExportJob(Command):
 
     `type`: `adapter` (the adapter alone), `merged` (adapter and base in one model, or a model as it is) or `registry`
     (the merged model into MLflow's model registry). `destination` is a folder that is empty or not there: an absolute
-    path below one of `TUNEBUS_EXPORT_ROOTS`, or `artifact:exports/NAME`, which is chosen when not given.
+    path below one of `TUNEBUS_EXPORT_ROOTS`, or `artifact:exports/NAME`, which is chosen when not given. With `job_id`
+    in place of an adapter or a model, what that fine-tuning makes is exported, once it is there.
     """
 
     contexts = (subjects.EXPORT_JOB,)
 
     adapter_id: Reference | None = None
     model_id: Reference | None = None
+    job_id: Reference | None = Field(
+        default=None, description="a fine-tuning, by id or by the name of what it makes; the export waits for it"
+    )
     type: str
     destination: Location | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(

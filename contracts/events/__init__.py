@@ -47,6 +47,7 @@ from tunebus.contracts.events.job import (
     JobStopped,
     JobSucceeded,
     StopRequested,
+    SubjectMade,
     uses_up_a_retry,
 )
 from tunebus.contracts.events.model import ModelAdded, ModelRemoved, ModelRenamed, ModelShape, RemoteCodeApproved
@@ -105,6 +106,7 @@ __all__ = [
     "RecordedEvent",
     "RemoteCodeApproved",
     "StopRequested",
+    "SubjectMade",
     "uses_up_a_retry",
 ]
 
@@ -149,6 +151,7 @@ EVENTS: dict[str, type[Event]] = {
         JobNoted,
         JobDependenciesSet,
         DependencyMet,
+        SubjectMade,
         JobRemoved,
         JobFilesDeleted,
         DatabaseExported,

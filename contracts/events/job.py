@@ -180,6 +180,19 @@ class DependencyMet(_JobEvent):
     waiting_for: list[str] = Field(default_factory=list)
 
 
+class SubjectMade(Event):
+    """What an evaluation or an export is about has been made by the fine-tuning it waited for: `adapter_id`, or the
+    model `base_model_id` itself. `recipe` is its own from now on.
+    """
+
+    aggregates = (subjects.EVALUATION_JOB, subjects.EXPORT_JOB)
+
+    fine_tuning_job_id: str
+    base_model_id: str
+    adapter_id: str | None = None
+    recipe: dict[str, Any]
+
+
 class JobRemoved(_JobEvent):
     """The job is in no list any longer. Its files, `bytes` of them, stay until `JobFilesDeleted`."""
 

@@ -79,8 +79,9 @@ def _leading(query: CompareEvaluations, jobs: Sequence[Document]) -> Document | 
 
 def _combination(job: Mapping[str, Any]) -> Document:
     kept = (
-        "base_model_id", "base_model_name", "adapter_id", "adapter_name", "dataset_id", "dataset_name", "prompt_id",
-        "prompt_name", "state", "cause", "message", "hint", "warnings", "progress",
+        "base_model_id", "base_model_name", "adapter_id", "adapter_name", "fine_tuning_job_id", "fine_tuning_job_name",
+        "dataset_id", "dataset_name", "prompt_id", "prompt_name", "state", "cause", "message", "hint", "warnings",
+        "progress",
     )  # fmt: skip
     return {"job_id": job["id"], **{name: job.get(name) for name in kept}}
 

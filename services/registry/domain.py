@@ -185,6 +185,8 @@ class RegistryBatch:
         if isinstance(asked, ClaimWaitingJob):
             candidate = self._candidates.get(command.envelope.id)
             return (candidate.kind, candidate.job_id) if candidate else None
+        if isinstance(asked, ask.StartExportJob):  # its job_id is of a job that it speaks of
+            return None
         if hasattr(asked, "job_id"):
             job = self._known.any_job(asked.job_id)
             return (job.kind, job.id) if job else None
@@ -263,6 +265,8 @@ def load(connection: Connection, wanted: Wanted) -> Known:
         _load_jobs(connection, view, wanted)
     if wanted.with_jobs_parts:
         _load_parts(connection, view)
+    if wanted.with_made:
+        _load_made(connection, view)
     if wanted.with_results:
         names = {str(job.added["adapter_name"]) for job in view.jobs.values() if job.kind == FINE_TUNING_JOB}
         _load(connection, view.adapters, tables.adapters, names, known.adapter_of)
@@ -359,6 +363,15 @@ def _load_parts(connection: Connection, view: Known) -> None:
     table = tables.removed
     for row in connection.execute(select(table.c.id, table.c.name).where(table.c.id.in_(ids))):
         view.gone[row.id] = row.name
+
+
+def _load_made(connection: Connection, view: Known) -> None:
+    """The adapters and models that the fine-tunings among the jobs have made, and who made the models known by now."""
+    made = [job for job in view.jobs.values() if job.kind == FINE_TUNING_JOB]
+    _load(connection, view.adapters, tables.adapters, {*given(*(job.adapter_id for job in made))}, known.adapter_of)
+    _load(connection, view.models, tables.models, {*given(*(job.model_id for job in made))}, known.model_of)
+    makers = {*given(*(one.fine_tuning_job_id for one in view.models))}
+    _put_streams(connection, view, makers - view.jobs.keys())
 
 
 def _put_streams(connection: Connection, view: Known, ids: Collection[str]) -> None:

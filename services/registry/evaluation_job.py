@@ -12,7 +12,6 @@ from tunebus.contracts.errors import Code, Problem, nearest
 from tunebus.contracts.events import EvaluationJobAdded, JobSucceeded
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.recipes import (
-    AdapterSource,
     DatasetSource,
     EvaluationRecipe,
     FineTuningRecipe,
@@ -25,23 +24,26 @@ from tunebus.contracts.recipes import (
 from tunebus.contracts.subjects import EVALUATION_JOB, FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent
 from tunebus.services.platform.rows import templates
-from tunebus.services.registry import jobs, queue, recipe
+from tunebus.services.registry import jobs, queue, recipe, subject
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
 from tunebus.services.registry.fine_tuning_job import Asked
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.known import Adapter, Dataset, Known, Model, Prompt
 from tunebus.services.registry.recipe import PromptChoice
+from tunebus.services.registry.subject import Subject
 from tunebus.services.registry.wanted import Wanted, given
 
 
 @dataclass(frozen=True)
 class _Contender:
     """A combination whose ids were found. `trained` are the recipes of the jobs that made its adapter and its model,
-    the adapter's first; neither for what came from elsewhere. Typed prompts have no dataset.
+    the adapter's first; neither for what came from elsewhere. Typed prompts have no dataset. What `awaited` is to make
+    is scored in place of `model`, its base.
     """
 
     model: Model
     adapter: Adapter | None
+    awaited: Job | None
     dataset: Dataset | None
     prompt: Prompt | None
     only_prompt: Prompt | None
@@ -56,6 +58,8 @@ class _Contender:
 
     @property
     def name(self) -> str:
+        if self.awaited is not None:
+            return f"{'model' if self.awaited.added['method'] == 'full' else 'adapter'} {self.awaited.name!r}"
         return f"adapter {self.adapter.name!r}" if self.adapter else f"model {self.model.name!r}"
 
 
@@ -76,6 +80,7 @@ def refer_start(wanted: Wanted, _facts: object, command: StartEvaluationJob) -> 
     wanted.with_adapters_jobs = wanted.with_datasets_prompts = True
     wanted.configs.update(given(command.generation))
     wanted.jobs.update(command.depends_on)
+    subject.refer(wanted, given(*(combination.job_id for combination in command.combinations)))
     for combination in command.combinations:
         wanted.models.add(combination.base_model_id)
         wanted.datasets.update(given(combination.dataset_id))
@@ -113,6 +118,7 @@ def start(known: Known, asked: Asked, command: StartEvaluationJob) -> Decision:
     events: list[NewEvent] = []
     for number, (contender, choice, job_id) in enumerate(zip(contenders, choices, job_ids, strict=True)):
         sample = _sample(contender, contenders, command)
+        own_waits = waits.also(contender.awaited)
         resolved = _recipe(contender, contenders, choice, sample, generation, command)
         if texts is not None:
             resolved = resolved.model_copy(update={"prompts": texts[number]})
@@ -120,6 +126,7 @@ def start(known: Known, asked: Asked, command: StartEvaluationJob) -> Decision:
             parent_id=parent_id,
             base_model_id=contender.model.id,
             adapter_id=contender.adapter.id if contender.adapter else None,
+            fine_tuning_job_id=contender.awaited.id if contender.awaited else None,
             dataset_id=contender.dataset.id if contender.dataset else None,
             prompt_id=choice.prompt_id if choice else None,
             asked=command.model_dump(mode="json", exclude_unset=True),
@@ -127,8 +134,8 @@ def start(known: Known, asked: Asked, command: StartEvaluationJob) -> Decision:
             out_dir=f"artifact:jobs/{job_id}",
             warnings=_warnings(contender, contenders, sample, leave_out=command.leakage == "exclude"),
             priority=command.priority,
-            depends_on=waits.depends_on,
-            waiting_for=waits.waiting_for,
+            depends_on=own_waits.depends_on,
+            waiting_for=own_waits.waiting_for,
             labels=queue.without_doubles(command.labels),
             notes=command.notes,
         )
@@ -247,10 +254,37 @@ def _contender(
                 param=f"{param}.adapter_id",
             )
         )
+    made = _made(known, combination, model, param, problems) if combination.job_id else None
     if model is None or len(problems) > before:
         return None
     only = known.only_prompt(dataset) if dataset else None
-    return _Contender(model, adapter, dataset, prompt, only, _trainings(known, adapter, model))
+    if made is None:
+        return _Contender(model, adapter, None, dataset, prompt, only, _trainings(known, adapter, model))
+    trained = _trainings(known, made.adapter, made.model)
+    if made.awaited is not None:
+        its_own = FineTuningRecipe.model_validate(dict(made.awaited.recipe))
+        trained = (its_own,) if its_own.method == "full" else (its_own, *trained)
+    return _Contender(made.model, made.adapter, made.awaited, dataset, prompt, only, trained)
+
+
+def _made(
+    known: Known, combination: EvaluationCombination, model: Model | None, param: str, problems: list[Problem]
+) -> Subject | None:
+    """What the fine-tuning of a combination has made, or is to make, of the combination's model."""
+    assert combination.job_id is not None
+    where = f"{param}.job_id"
+    if combination.adapter_id:
+        message = "names what the job makes, so that there is no other adapter to score"
+        problems.append(Problem(code=Code.INVALID, message=message, param=where, hint="leave out one of the two"))
+    found = subject.of_job(known, combination.job_id, where, problems)
+    job = known.job(FINE_TUNING_JOB, combination.job_id)
+    if found is None or job is None or model is None:
+        return None
+    if job.added["base_model_id"] != model.id:
+        own = known.models.get(job.added["base_model_id"])
+        message = f"{job.name} trains model {own.name if own else job.added['base_model_id']!r}, not {model.name!r}"
+        problems.append(Problem(code=Code.INVALID, message=message, param=where))
+    return found
 
 
 def _trainings(known: Known, adapter: Adapter | None, model: Model) -> tuple[FineTuningRecipe, ...]:
@@ -267,7 +301,7 @@ def _reference(contender: _Contender, contenders: Sequence[_Contender]) -> FineT
     """The training whose held-out rows a combination is scored on: its adapter's or model's own, else, for one that was
     not trained here, the first compared one's.
     """
-    if contender.adapter is not None or contender.trained_here is not None:
+    if contender.adapter is not None or contender.awaited is not None or contender.trained_here is not None:
         return contender.trained_here
     return _first_trained(contender, contenders)
 
@@ -398,9 +432,7 @@ def _recipe(
     adapter = contender.adapter
     return EvaluationRecipe(
         model=recipe.model_source(contender.model),
-        adapter=AdapterSource(adapter_id=adapter.id, location=adapter.location, sha256=adapter.sha256)
-        if adapter
-        else None,
+        adapter=subject.source(adapter) if adapter else None,
         dataset=recipe.dataset_source(
             contender.dataset, choice, fraction=sample.fraction, train_share=sample.train_share, seed=sample.seed
         )

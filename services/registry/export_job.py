@@ -11,7 +11,6 @@ from tunebus.contracts.events import ExportJobAdded, JobSucceeded
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.recipes import (
     EXPORT_TYPES,
-    AdapterSource,
     ExportRecipe,
     FineTuningRecipe,
     ModelCard,
@@ -19,7 +18,7 @@ from tunebus.contracts.recipes import (
 )
 from tunebus.contracts.subjects import EXPORT_JOB, FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision
-from tunebus.services.registry import jobs, queue, recipe
+from tunebus.services.registry import jobs, queue, recipe, subject
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
 from tunebus.services.registry.jobs import Job
 from tunebus.services.registry.known import Adapter, Known, Model
@@ -43,6 +42,7 @@ def refer_start(wanted: Wanted, _facts: object, command: StartExportJob) -> None
     wanted.adapters.update(given(command.adapter_id))
     wanted.models.update(given(command.model_id))
     wanted.jobs.update(command.depends_on)
+    subject.refer(wanted, given(command.job_id))
 
 
 def start(known: Known, facts: ExportFacts, command: StartExportJob) -> Decision:
@@ -53,18 +53,23 @@ def start(known: Known, facts: ExportFacts, command: StartExportJob) -> Decision
     if command.adapter_id and adapter is None:
         problems.append(missing("adapter", command.adapter_id, "adapter_id"))
     model = _model(known, adapter, command, problems)
-    waits = queue.dependencies(known, command.depends_on, problems)
+    awaited = None
+    if command.job_id is not None and (made := subject.of_job(known, command.job_id, "job_id", problems)):
+        model, adapter, awaited = made.model, made.adapter, made.awaited
+        problems += _not_an_adapter(command, adapter, awaited)
+    waits = queue.dependencies(known, command.depends_on, problems).also(awaited)
     if problems or model is None:
         return refused_all(problems)
     job_id = new_id()
     destination = None
     if command.type != "registry":
         destination = facts.destination or f"artifact:exports/{job_id}"
-    resolved = _recipe(known, facts, command, model, adapter, destination)
+    resolved = _recipe(known, facts, command, model, adapter, awaited, destination)
     added = ExportJobAdded(
         type=command.type,
         base_model_id=model.id,
         adapter_id=adapter.id if adapter else None,
+        fine_tuning_job_id=awaited.id if awaited else None,
         destination=destination,
         asked=command.model_dump(mode="json", exclude_unset=True),
         recipe=resolved.model_dump(mode="json"),
@@ -114,14 +119,14 @@ def _wrong(command: StartExportJob) -> list[Problem]:
         hint = f"did you mean {near!r}?" if near else f"supported: {', '.join(EXPORT_TYPES)}"
         message = f"{command.type!r} is no type of export"
         found.append(Problem(code=Code.NOT_SUPPORTED, message=message, param="type", hint=hint))
-    if (command.adapter_id is None) == (command.model_id is None):
-        message = (
-            "is required" if command.adapter_id is None else "an export is of an adapter or of a model, not of both"
-        )
+    subjects = given(command.adapter_id, command.model_id, command.job_id)
+    if len(subjects) != 1:
+        message = "an export is of an adapter, of a model or of what a job makes, not of several"
+        hint = "give adapter_id, model_id or job_id alone"
         found.append(
-            Problem(code=Code.INVALID, message=message, param="adapter_id", hint="give adapter_id, or model_id alone")
+            Problem(code=Code.INVALID, message=message if subjects else "is required", param="adapter_id", hint=hint)
         )
-    elif command.type == "adapter" and command.adapter_id is None:
+    elif command.type == "adapter" and command.model_id is not None:
         message = "a model without an adapter has none to export"
         found.append(Problem(code=Code.INVALID, message=message, param="type", hint="use merged or registry"))
     if command.type == "registry" and command.destination is not None:
@@ -134,6 +139,14 @@ def _wrong(command: StartExportJob) -> list[Problem]:
         message = "an adapter is exported as it is"
         found.append(Problem(code=Code.INVALID, message=message, param="dtype", hint="leave it out"))
     return found
+
+
+def _not_an_adapter(command: StartExportJob, adapter: Adapter | None, awaited: Job | None) -> list[Problem]:
+    """What makes a whole model has no adapter to export alone."""
+    if command.type != "adapter" or adapter is not None or (awaited and awaited.added["method"] != "full"):
+        return []
+    message = "the job makes a model, which has no adapter to export"
+    return [Problem(code=Code.INVALID, message=message, param="type", hint="use merged or registry")]
 
 
 def _model(known: Known, adapter: Adapter | None, command: StartExportJob, problems: list[Problem]) -> Model | None:
@@ -157,20 +170,19 @@ def _recipe(
     command: StartExportJob,
     model: Model,
     adapter: Adapter | None,
+    awaited: Job | None,
     destination: str | None,
 ) -> ExportRecipe:
-    trained_by = adapter.fine_tuning_job_id if adapter else model.fine_tuning_job_id
+    trained_by = awaited.id if awaited else adapter.fine_tuning_job_id if adapter else model.fine_tuning_job_id
     job = (known.job(FINE_TUNING_JOB, trained_by) or known.removed_jobs.get(trained_by)) if trained_by else None
     trained = FineTuningRecipe.model_validate(dict(job.recipe)) if job and not job.is_imported else None
     plain = "chat" if model.has_chat_template else "plain"
-    name = adapter.name if adapter else model.name
+    name = awaited.name if awaited else adapter.name if adapter else model.name
     return ExportRecipe.model_validate(
         {
             "type": command.type,
             "model": recipe.model_source(model),
-            "adapter": AdapterSource(adapter_id=adapter.id, location=adapter.location, sha256=adapter.sha256)
-            if adapter
-            else None,
+            "adapter": subject.source(adapter) if adapter else None,
             "questions": trained.dataset if trained else None,
             "text_format": (trained.text_format if trained else None) or plain,
             "destination": Place(location=destination) if destination else None,

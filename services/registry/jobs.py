@@ -92,6 +92,10 @@ class Job:
     suggestion: Mapping[str, Any] | None = None
     result: tuple[str, str] | None = None
     """URI and SHA-256 of what it made."""
+    adapter_id: str | None = None
+    model_id: str | None = None
+    """What it made, as registered."""
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -161,6 +165,9 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
             return replace(job, depends_on=tuple(data["depends_on"]), waiting_for=tuple(data["waiting_for"]))
         case "DependencyMet":
             return replace(job, waiting_for=tuple(data["waiting_for"]))
+        case "SubjectMade":
+            subject = {name: data.get(name) for name in ("base_model_id", "adapter_id", "recipe")}
+            return replace(job, added={**job.added, **subject, "fine_tuning_job_id": None})
         case "AttemptStarted":
             return replace(
                 job,
@@ -200,12 +207,30 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
             return replace(job, state=State.FAILED, worker_id=None, suggestion=data.get("suggestion"))
         case "JobSucceeded":
             made = (data["result_uri"], data["result_sha256"]) if data.get("result_sha256") else None
-            return replace(job, state=State.SUCCEEDED, worker_id=None, step=data.get("step", job.step), result=made)
+            return replace(
+                job,
+                state=State.SUCCEEDED,
+                worker_id=None,
+                step=data.get("step", job.step),
+                result=made,
+                adapter_id=data.get("adapter_id"),
+                model_id=data.get("model_id"),
+                metrics=data.get("metrics", {}),
+            )
         case "JobRemoved":
             return replace(job, removed=True)
         case "JobFilesDeleted":
             return replace(job, files_deleted=True)
     return job
+
+
+def gone_wrong(job: Job | None) -> str | None:
+    """How a job ended that will not succeed by itself, in words."""
+    if job is None:
+        return "is gone"
+    if job.state not in (State.FAILED, State.STOPPED):
+        return None
+    return "has failed" if job.state == State.FAILED else "was stopped"
 
 
 def newest_first(job: Job) -> list[Checkpoint]:

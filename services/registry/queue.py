@@ -29,12 +29,12 @@ from tunebus.contracts.events import (
     JobQueued,
 )
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent, Rejected
+from tunebus.services.registry import subject
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
-from tunebus.services.registry.jobs import ENDED, Job, State
+from tunebus.services.registry.jobs import ENDED, Job, State, gone_wrong
 from tunebus.services.registry.known import Known, Place
 from tunebus.services.registry.wanted import Wanted
 
-_GONE_WRONG = (State.FAILED, State.STOPPED)
 _OUTCOMES = {"JobSucceeded": "succeeded", "JobFailed": "failed", "JobStopped": "was stopped"}
 
 
@@ -45,8 +45,11 @@ class Dependencies:
     depends_on: list[str]
     waiting_for: list[str]
 
-
-NONE = Dependencies([], [])
+    def also(self, job: Job | None) -> Dependencies:
+        """With one more that has not succeeded yet, if any."""
+        if job is None or job.id in self.depends_on:
+            return self
+        return Dependencies([*self.depends_on, job.id], [*self.waiting_for, job.id])
 
 
 def refer_job(wanted: Wanted, _facts: object, command: PrioritizeJob | HoldJob | LabelJob | NoteJob) -> None:
@@ -55,7 +58,7 @@ def refer_job(wanted: Wanted, _facts: object, command: PrioritizeJob | HoldJob |
 
 def refer_release(wanted: Wanted, _facts: object, command: ReleaseJob) -> None:
     wanted.jobs.add(command.job_id)
-    wanted.with_dependencies = True
+    wanted.with_dependencies = wanted.with_made = True
 
 
 def refer_move(wanted: Wanted, _facts: object, command: MoveJob) -> None:
@@ -65,7 +68,7 @@ def refer_move(wanted: Wanted, _facts: object, command: MoveJob) -> None:
 
 def refer_dependencies(wanted: Wanted, _facts: object, command: SetJobDependencies) -> None:
     wanted.jobs.update((command.job_id, *command.depends_on))
-    wanted.with_dependencies = True
+    wanted.with_dependencies = wanted.with_made = True
 
 
 def prioritize(known: Known, _facts: object, command: PrioritizeJob) -> Decision:
@@ -102,11 +105,26 @@ def release(known: Known, _facts: object, command: ReleaseJob) -> Decision:
             hint="retry that job, or take it out of depends_on (SetJobDependencies)",
         )
         for other in job.waiting_for
-        if (why := _gone_wrong(known.jobs.get(other)))
+        if (why := gone_wrong(known.jobs.get(other)))
     ]
+    if problem := subject.gone(known, job):
+        problems.append(problem)
     if problems:
         return refused_all(problems)
-    return Accepted((_queued(job, "released"),), id=job.id)
+    return Accepted([*_met_unheard(known, job), _queued(job, "released")], id=job.id)
+
+
+def _met_unheard(known: Known, job: Job) -> list[NewEvent]:
+    """Dependencies whose success was recorded where nobody told this job: both came by an import."""
+    events: list[NewEvent] = []
+    left = job.waiting_for
+    for other in job.waiting_for:
+        if other in known.jobs and known.jobs[other].state == State.SUCCEEDED:
+            left = tuple(one for one in left if one != other)
+            events.append(happened(job.kind, job.id, DependencyMet(dependency_id=other, waiting_for=list(left))))
+            if made := subject.settled(known, job, other):
+                events.append(made)
+    return events
 
 
 def move(known: Known, _facts: object, command: MoveJob) -> Decision:
@@ -161,6 +179,8 @@ def set_dependencies(known: Known, _facts: object, command: SetJobDependencies) 
             name = known.jobs[other].name
             why = "a job cannot depend on itself" if job.id == other else f"{name} depends on {job.name} already"
             problems.append(Problem(code=Code.INVALID, message=why, param=f"depends_on.{number}"))
+    if problem := subject.dropped(known, job, found.depends_on) or subject.gone(known, job):
+        problems.append(problem)
     if problems:
         return refused_all(problems)
     if tuple(found.depends_on) == job.depends_on:
@@ -172,6 +192,9 @@ def set_dependencies(known: Known, _facts: object, command: SetJobDependencies) 
         removed=[other for other in job.depends_on if other not in found.depends_on],
     )
     events = [happened(job.kind, job.id, event)]
+    maker = job.added.get("fine_tuning_job_id")
+    if maker and maker not in found.waiting_for and (made := subject.settled(known, job, maker)):
+        events.append(made)
     if job.state == State.QUEUED and job.waiting_for and not found.waiting_for:
         events.append(_queued(job, "dependencies_met"))
     return Accepted(events, id=job.id)
@@ -188,7 +211,7 @@ def dependencies(
         where = f"{param}.{number}"
         if job is None:
             problems.append(missing("job", reference, where, "give a job's id, or the name of the adapter it makes"))
-        elif why := _gone_wrong(job):
+        elif why := gone_wrong(job):
             problems.append(
                 Problem(
                     code=Code.WRONG_STATE,
@@ -221,6 +244,8 @@ def consequences(known: Known, events: Sequence[NewEvent]) -> list[NewEvent]:
                 left[job.id] = remaining = tuple(other for other in waiting_for if other != event.entity_id)
                 met = DependencyMet(dependency_id=event.entity_id, waiting_for=list(remaining))
                 follow.append(happened(job.kind, job.id, met))
+                if made := subject.settled(known, job, event.entity_id, events):
+                    follow.append(made)
                 held_by_an_end = job.state == State.HELD and job.held == "dependency_failed"
                 if not remaining and (job.state == State.QUEUED or held_by_an_end):
                     follow.append(_queued(job, "dependencies_met"))
@@ -255,15 +280,6 @@ def without_doubles(labels: Sequence[str]) -> list[str]:
     for text in labels:
         seen.setdefault(text.casefold(), text)
     return list(seen.values())
-
-
-def _gone_wrong(job: Job | None) -> str | None:
-    """How a job ended that will not succeed by itself, in words."""
-    if job is None:
-        return "is gone"
-    if job.state not in _GONE_WRONG:
-        return None
-    return "has failed" if job.state == State.FAILED else "was stopped"
 
 
 def _not_waiting(job: Job | None, reference: str, what: str, hint: str | None = None) -> Rejected:

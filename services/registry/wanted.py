@@ -31,6 +31,8 @@ class Wanted:
     with_datasets_prompts: bool = False
     with_queues: bool = False
     with_dependencies: bool = False
+    with_made: bool = False
+    """What the fine-tunings referred to have made is loaded as well."""
     with_jobs_parts: bool = False
     """The model, dataset and prompt of the jobs referred to are loaded as well, or the names of those removed."""
     leaving: dict[str, set[str]] = field(default_factory=dict)

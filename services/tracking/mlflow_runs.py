@@ -198,7 +198,11 @@ class MLflowRuns:
     def _scored(self, evaluation_id: str) -> str | None:
         """The run that made the adapter which an evaluation scores."""
         added = self._event(evaluation_id, _adds)
-        adapter_id = added["data"].get("adapter_id") if added else None
+        if added is None:
+            return None
+        if maker := added["data"].get("fine_tuning_job_id"):
+            return self._found(maker, status="FINISHED")
+        adapter_id = added["data"].get("adapter_id")
         if adapter_id is None:
             return None
         try:

@@ -325,6 +325,41 @@ async def test_conformance_30a_imported_jobs_that_had_not_ended_are_held_and_nev
     assert (again["held"], again["refused"]) == (0, 0), "what it became here stays"
 
 
+async def _train_to_the_end(studio: Running, job_id: str) -> None:
+    assignment = (await studio.claim("trainer")).assignment
+    assert assignment is not None
+    assert assignment.job_id == job_id
+    result = {"result_uri": f"artifact:jobs/{job_id}/attempt-1/adapter", "result_sha256": "0" * 64}
+    await studio.accepted("CompleteAttempt", job_id=job_id, attempt=1, outcome="finished", step=3, **result)
+
+
+async def test_an_evaluation_of_a_training_that_came_with_it_gets_its_adapter_here(
+    running: Running, elsewhere: Running, tmp_path: Path
+) -> None:
+    await running.things()
+    asked = {"base_model_id": "starter", "dataset_id": "faq"}
+    training = await running.accepted("StartFineTuningJob", adapter_name="mine", **asked)
+    early = await running.accepted("StartEvaluationJob", combinations=[{**asked, "job_id": "mine"}])
+    assert (await imported(elsewhere, tmp_path, await exported(running, tmp_path)))["held"] == 2
+    await elsewhere.accepted("ReleaseJob", job_id=training)
+    await _train_to_the_end(elsewhere, training)
+    # one that comes after the training has ended here was told of no success
+    late = await running.accepted("StartEvaluationJob", combinations=[{**asked, "job_id": "mine"}])
+    again = await imported(elsewhere, tmp_path, await exported(running, tmp_path))
+    assert again["held"] == 1
+    for job_id in (early, late):
+        held = await elsewhere.client.query("GetEvaluationJob", {"id": job_id})
+        assert held["state"] == "held"
+        await elsewhere.accepted("ReleaseJob", job_id=job_id)
+        found = await elsewhere.client.query("GetEvaluationJob", {"id": job_id})
+        assert (found["state"], found["adapter_name"], found["waiting_for"]) == ("queued", "mine", [])
+        assignment = (await elsewhere.claim(f"of {job_id}", kind="evaluation_job")).assignment
+        assert assignment is not None
+        assert assignment.recipe["adapter"]["adapter_id"] == found["adapter_id"]
+    with database.read(elsewhere.engine) as connection:
+        assert verify(connection, UPCASTERS.upcast).ok
+
+
 async def test_conformance_30a_a_taken_name_is_left_out_with_what_depends_on_it(
     running: Running, elsewhere: Running, tmp_path: Path
 ) -> None:

@@ -65,6 +65,12 @@ def start(
         list[str] | None,
         typer.Option("--adapter-id", "--adapter", metavar="TEXT", help="an adapter to compare; may be repeated"),
     ] = None,
+    job_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--job-id", "--job", metavar="TEXT", help="a fine-tuning whose adapter or model to score once it is made"
+        ),
+    ] = None,
     dataset_id: Annotated[
         str | None,
         typer.Option(
@@ -87,11 +93,13 @@ def start(
 ) -> None:
     """Queue one evaluation per combination under one parent, on rows that were held out.
 
-    `eval start --adapter NAME` alone compares an adapter with its base on what it was trained on.
+    `eval start --adapter NAME` alone compares an adapter with its base on what it was trained on; `--job NAME` does so
+    for a training that still waits or runs, as soon as it has succeeded.
     """
     combinations = [parse_object(text, "combination") for text in combination or ()]
-    if adapter_id or base_model_id or not combinations:
-        combinations += _combinations(call, base_model_id, adapter_id or [], dataset_id, prompt_id, base)
+    if adapter_id or job_id or base_model_id or not combinations:
+        tuned = [*_of_adapters(call, adapter_id or []), *_of_jobs(call, job_id or [])]
+        combinations += _combinations(tuned, base_model_id, dataset_id, prompt_id, base)
     outcome = call.send("StartEvaluationJob", combinations=combinations, **given(fields))
     parent = str(outcome.id)
     if not watch or not call.machine:
@@ -378,31 +386,52 @@ def _children(call: Call, parent: str, **moment: Any) -> list[dict[str, Any]]:
 
 
 def _combinations(
-    call: Call, model: str | None, adapters: Sequence[str], dataset: str | None, prompt: str | None, base: bool
+    tuned: Sequence[dict[str, Any]], model: str | None, dataset: str | None, prompt: str | None, base: bool
 ) -> list[dict[str, Any]]:
-    """One combination per adapter, and the base alone before them. What is not given is taken from the adapters."""
-    made: list[dict[str, Any]] = []
-    for name in adapters:
-        adapter = call.ask("GetAdapter", id=name)
-        job = call.ask("GetFineTuningJob", id=adapter["fine_tuning_job_id"]) if adapter["fine_tuning_job_id"] else {}
-        made.append(
-            {
-                "base_model_id": model or adapter["model_id"],
-                "adapter_id": adapter["id"],
-                "dataset_id": dataset or job.get("dataset_id"),
-                "prompt_id": prompt or adapter.get("prompt_id") or job.get("prompt_id"),
-            }
-        )
+    """What was tuned, and its base alone before it. What is given goes before what each was trained with."""
+    given_ids = {"base_model_id": model, "dataset_id": dataset, "prompt_id": prompt}
+    given_ids = {name: value for name, value in given_ids.items() if value is not None}
+    made = [one | given_ids for one in tuned]
     if base and made:
-        alone = [{**one, "adapter_id": None} for one in made]
+        alone = [{**one, "adapter_id": None, "job_id": None} for one in made]
         made = [one for number, one in enumerate(alone) if one not in alone[:number]] + made
     elif not made:
         made = [{"base_model_id": model, "dataset_id": dataset, "prompt_id": prompt}]
     for one in made:
         for field, option in (("base_model_id", "--model"), ("dataset_id", "--dataset")):
             if one[field] is None:
-                raise fail(Code.INVALID, "is required", param=field, hint=f"give {option}, or an --adapter made here")
+                raise fail(
+                    Code.INVALID,
+                    "is required",
+                    param=field,
+                    hint=f"give {option}, or an --adapter or a --job made here",
+                )
     return [{name: value for name, value in one.items() if value is not None} for one in made]
+
+
+def _of_adapters(call: Call, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Adapters as combinations, with what the job that made each worked on."""
+    made: list[dict[str, Any]] = []
+    for name in names:
+        adapter = call.ask("GetAdapter", id=name)
+        job = call.ask("GetFineTuningJob", id=adapter["fine_tuning_job_id"]) if adapter["fine_tuning_job_id"] else {}
+        made.append(
+            {
+                "base_model_id": adapter["model_id"],
+                "adapter_id": adapter["id"],
+                "job_id": None,
+                "dataset_id": job.get("dataset_id"),
+                "prompt_id": adapter.get("prompt_id") or job.get("prompt_id"),
+            }
+        )
+    return made
+
+
+def _of_jobs(call: Call, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What fine-tunings make, as combinations."""
+    jobs = [call.ask("GetFineTuningJob", id=name) for name in names]
+    kept = ("base_model_id", "dataset_id", "prompt_id")
+    return [{"adapter_id": None, "job_id": job["id"], **{name: job[name] for name in kept}} for job in jobs]
 
 
 def _brief(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -423,7 +452,7 @@ def _rows(call: Call, job: Mapping[str, Any], limit: int) -> list[dict[str, Any]
 
 def _heading(job: Mapping[str, Any]) -> str:
     model = str(job.get("base_model_name") or job["base_model_id"])
-    adapter = job.get("adapter_name")
+    adapter = job.get("adapter_name") or job.get("fine_tuning_job_name")
     return f"{model}\n+ {adapter}" if adapter else model
 
 

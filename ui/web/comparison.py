@@ -8,6 +8,7 @@ from typing import Any
 
 from tunebus.contracts.errors import Code, fail
 from tunebus.ui.web.acting import Asking
+from tunebus.ui.web.job.names import is_tuned
 from tunebus.ui.web.lineage import made_by
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
@@ -73,15 +74,15 @@ def best_of(metric: Metric, jobs: Sequence[Document]) -> float | None:
 
 def base_first(jobs: Sequence[Document]) -> list[Document]:
     """A comparison's columns: what has no adapter before what has one, else as asked for."""
-    return sorted(jobs, key=lambda job: bool(job["adapter_id"]))
+    return sorted(jobs, key=is_tuned)
 
 
 def baseline_of(job: Mapping[str, Any], jobs: Sequence[Document]) -> Document | None:
     """The evaluation of the bare model that a job with an adapter is measured against."""
-    if not job["adapter_id"]:
+    if not is_tuned(job):
         return None
     same = ("base_model_id", "dataset_id", "prompt_id")
-    found = [one for one in jobs if not one["adapter_id"]]
+    found = [one for one in jobs if not is_tuned(one)]
     return next((one for one in found if all(one[name] == job[name] for name in same)), None)
 
 
@@ -90,20 +91,28 @@ async def start_against_base(
     adapter_ids: Sequence[str],
     *,
     model_ids: Sequence[str] = (),
+    training_ids: Sequence[str] = (),
     dataset_id: str | None = None,
     prompt_id: str | None = None,
     with_base: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> str:
-    """Queue an evaluation of adapters, their bases and other models; returns the parent's id.
+    """Queue an evaluation of adapters, of what trainings are to make, their bases and other models; returns the
+    parent's id.
 
     What is not given is taken from the job that made the adapter or model; a model that was not made here is scored on
     what the first adapter was trained on. Errors: `invalid`, and the command's own.
     """
-    if not adapter_ids and not model_ids:
+    if not adapter_ids and not model_ids and not training_ids:
         raise fail(Code.INVALID, "choose at least one", param="adapters")
     found = await combinations(
-        asking.studio, adapter_ids, model_ids, dataset_id=dataset_id, prompt_id=prompt_id, with_base=with_base
+        asking.studio,
+        adapter_ids,
+        model_ids,
+        training_ids,
+        dataset_id=dataset_id,
+        prompt_id=prompt_id,
+        with_base=with_base,
     )
     outcome = await asking.send("StartEvaluationJob", {"combinations": found, **(options or {})})
     return str(outcome.id)
@@ -113,6 +122,7 @@ async def combinations(
     studio: Studio,
     adapter_ids: Sequence[str],
     model_ids: Sequence[str] = (),
+    training_ids: Sequence[str] = (),
     *,
     dataset_id: str | None = None,
     prompt_id: str | None = None,
@@ -125,9 +135,14 @@ async def combinations(
         job = await made_by(studio, adapter) or {}
         own = {"prompt_id": adapter["prompt_id"] or job.get("prompt_id"), "dataset_id": job.get("dataset_id")}
         tuned.append(_one(adapter["name"], adapter["model_id"], own, dataset_id, prompt_id, adapter_id=adapter["id"]))
+    for training_id in training_ids:
+        job = await studio.ask("GetFineTuningJob", id=training_id)
+        own = {"prompt_id": job["prompt_id"], "dataset_id": job["dataset_id"]}
+        tuned.append(_one(job["adapter_name"], job["base_model_id"], own, dataset_id, prompt_id, job_id=job["id"]))
     bare: list[Document] = []
     if with_base:
-        bare += [{name: value for name, value in one.items() if name != "adapter_id"} for one in tuned]
+        made = ("adapter_id", "job_id")
+        bare += [{name: value for name, value in one.items() if name not in made} for one in tuned]
     for model_id in model_ids:
         model = await studio.ask("GetModel", id=model_id)
         job = await made_by(studio, model) or {}

@@ -21,7 +21,7 @@ from tunebus.ui.web.comparison import (
 )
 from tunebus.ui.web.differences import differences
 from tunebus.ui.web.forms import control_id, field, number_field, select_field, text_field
-from tunebus.ui.web.job.names import ENDED, job_name, state_badge
+from tunebus.ui.web.job.names import ACTIVE, ENDED, FINE_TUNING, WAITING, job_name, state_badge
 from tunebus.ui.web.job.progress import outcome
 from tunebus.ui.web.listing import address, option, page_of, pager
 from tunebus.ui.web.markup import (
@@ -72,17 +72,28 @@ async def _form(studio: Studio, arguments: Arguments) -> Markup:
     adapters = list(reversed(await studio.items("ListAdapters")))
     models = list(reversed(await studio.items("ListModels")))
     datasets = list(reversed(await studio.items("ListDatasets")))
+    trainings = await _trainings(studio)
     prompts = list(reversed(await studio.items("ListPrompts")))
     if not models or not datasets:
         return empty(say("evaluate.needs"))
     wanted = {name for key in ("adapter", "adapters") for name in arguments.get(key, "")[:4000].split(",") if name}
+    waited_for = {name for name in arguments.get("trainings", "")[:4000].split(",") if name}
     chosen = {one["id"] for one in adapters if one["id"] in wanted or one["name"] in wanted}
     asked = arguments.get("model", "")
-    if not chosen and not asked and adapters:
+    if not chosen and not asked and not waited_for and adapters:
         chosen = {adapters[0]["id"]}
     boxes = [
         _box(f"adapters.{one['id']}", one["name"], one["model_name"] or "", checked=one["id"] in chosen)
         for one in sorted(adapters, key=lambda one: one["id"] not in chosen)[:CHOICES]
+    ]
+    coming = [
+        _box(
+            f"trainings.{one['id']}",
+            one["adapter_name"],
+            say(f"jobs.state.{one['state']}"),
+            checked=one["id"] in waited_for,
+        )
+        for one in trainings
     ]
     bare = [
         _box(f"models.{one['id']}", one["name"], one["model_family"], checked=asked in (one["id"], one["name"]))
@@ -94,6 +105,7 @@ async def _form(studio: Studio, arguments: Arguments) -> Markup:
     what = tag(
         "div",
         _group("adapters", boxes) if boxes else Markup(""),
+        _group("trainings", coming) if coming else Markup(""),
         _group("models", bare),
         kind="tb-evaluate-what",
     )
@@ -130,7 +142,8 @@ async def _form(studio: Studio, arguments: Arguments) -> Markup:
     fixed = [f"adapters.{one['id']}" for one in adapters[:CHOICES]] + [
         f"models.{one['id']}" for one in models[:CHOICES]
     ]
-    fixed = [*fixed, "dataset_id"] if wanted or asked else []
+    fixed += [f"trainings.{one['id']}" for one in trainings]
+    fixed = [*fixed, "dataset_id"] if wanted or asked or waited_for else []
     over = tag("button", say("evaluate.start_over"), type="button", kind="tb-button tb-quiet", data_draft_clear="")
     return tag(
         "form",
@@ -154,6 +167,12 @@ async def _form(studio: Studio, arguments: Arguments) -> Markup:
         data_done=say("evaluate.started"),
         data_goto="/evaluate?id={id}",
     )
+
+
+async def _trainings(studio: Studio) -> list[Document]:
+    """Those that have not ended and whose adapter or model will have a name to be scored by, the newest first."""
+    page = await studio.ask("ListAllJobs", kinds=[FINE_TUNING], states=[*ACTIVE, *WAITING], limit=CHOICES)
+    return [job for job in page["items"] if job["register_adapter"]]
 
 
 def _group(name: str, boxes: Sequence[Markup]) -> Markup:
@@ -182,7 +201,7 @@ def _box(name: str, words: str, more: str, *, checked: bool) -> Markup:
 async def start(asking: Asking) -> Done:
     """Queue an evaluation of what was ticked. Errors: `invalid`, `not_found`, the command's own."""
     data = dict(asking.data)
-    adapters, models = _ticked(data.pop("adapters", {}), "adapters"), _ticked(data.pop("models", {}), "models")
+    adapters, models, trainings = (_ticked(data.pop(name, {}), name) for name in ("adapters", "models", "trainings"))
     dataset, prompt = (_reference(data.pop(name, None), name) for name in ("dataset_id", "prompt_id"))
     with_base = data.pop("with_base", True) is not False
     if "combinations" in data:
@@ -191,6 +210,7 @@ async def start(asking: Asking) -> Done:
         asking,
         adapters,
         model_ids=models,
+        training_ids=trainings,
         dataset_id=dataset,
         prompt_id=prompt,
         with_base=with_base,
@@ -219,21 +239,25 @@ async def plan(studio: Studio, arguments: Arguments) -> Markup:
     def listed(name: str) -> list[str]:
         return [one for one in arguments.get(name, "")[:20_000].split(",") if one][:CHOICES]
 
-    adapters, models = listed("adapters"), listed("models")
-    if not adapters and not models:
+    adapters, models, trainings = listed("adapters"), listed("models"), listed("trainings")
+    if not adapters and not models and not trainings:
         return tag("p", say("evaluate.nothing_chosen"), kind="tb-small")
     try:
         found = await combinations(
             studio,
             adapters,
             models,
+            trainings,
             dataset_id=arguments.get("dataset_id") or None,
             with_base=arguments.get("with_base") == "true",
         )
         splits = [await studio.ask("GetDatasetSplitByAdapter", adapter_id=one) for one in adapters]
+        splits += [_split_of(await studio.ask("GetFineTuningJob", id=one)) for one in trainings]
     except TunebusError as error:
         return tag("p", error.problem.hint or error.problem.message, kind="tb-small")
     lines = [tag("p", say("evaluate.jobs", count=len(found)))]
+    if trainings:
+        lines.append(tag("p", say("evaluate.waits", count=len(trainings)), kind="tb-small"))
     known = [one for one in splits if one["source"] == "job"]
     shapes = {
         (one["dataset_id"], one["dataset_fraction"], one["train_test_split"], one["split_seed"]): one for one in known
@@ -251,6 +275,14 @@ async def plan(studio: Studio, arguments: Arguments) -> Markup:
     if len({one["dataset_id"] for one in known}) < len(shapes):
         lines.append(banner(say("evaluate.may_leak")))
     return join(lines)
+
+
+def _split_of(training: Document) -> Document:
+    """The split that a training records for what it makes."""
+    recorded = training["recipe"]["dataset"]
+    names = ("dataset_fraction", "train_test_split", "split_seed")
+    shown = {"source": "job", "dataset_id": training["dataset_id"], "dataset_name": training["dataset_name"]}
+    return shown | {name: recorded[name] for name in names}
 
 
 # --- one comparison

@@ -101,6 +101,7 @@ _WORDS: dict[str, Callable[[Data], str]] = {
     "JobNoted": lambda _: _say("JobNoted"),
     "JobDependenciesSet": lambda data: _say("JobDependenciesSet", count=len(data["depends_on"])),
     "DependencyMet": lambda data: _say("DependencyMet", count=len(data.get("waiting_for", ()))),
+    "SubjectMade": lambda _: _say("SubjectMade"),
     "JobRemoved": lambda data: _say("JobRemoved", bytes=bytes_text(data.get("bytes", 0))),
     "JobFilesDeleted": lambda data: _say("JobFilesDeleted", bytes=bytes_text(data.get("bytes", 0))),
 }

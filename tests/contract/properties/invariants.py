@@ -168,6 +168,11 @@ def check_queue(now: Seen) -> None:
             for other in job["waiting_for"]:
                 state = jobs[other]["state"] if other in jobs else "removed"
                 assert state not in (*ENDED, "removed"), f"{who} is queued behind {other}, which is {state}"
+        if maker := job.get("fine_tuning_job_id"):
+            assert not job["attempt"], f"{who} was given out before {maker} made what it is about"
+            assert job["state"] in ENDED or maker in job["waiting_for"], f"{who} waits no longer for its maker {maker}"
+        if job["kind"] != "fine_tuning_job" and job["state"] not in ENDED and job["asked"].get("job_id") and not maker:
+            assert job["adapter_id"] or job["model_id"], f"{who} is about nothing"
     _check_no_ring({job["id"]: job["depends_on"] for job in jobs.values()})
 
 

@@ -45,7 +45,7 @@ NOT_PLAYED = {"ExportDatabase", "ImportDatabase"}  # a document is their work: s
 INTERNAL = {"ClaimJob", "ExpireLease"}
 
 SHORT = settings(
-    max_examples=30,
+    max_examples=45,
     stateful_step_count=20,
     deadline=None,
     derandomize=True,
@@ -119,6 +119,11 @@ class Commands(RuleBasedStateMachine):
         fitting = [job for job in jobs if job["state"] in states]
         return self.some(which, fitting if fitting and which % 7 else jobs)
 
+    def training(self, which: int | None) -> Row | None:
+        """A training that an evaluation or an export is to be about, if any; of any state now and then."""
+        found = None if which is None else self.job(which, "queued", "running", "starting", kind=FINE_TUNING_JOB)
+        return next((job for job in self.studio.seen.of(FINE_TUNING_JOB) if job["id"] == found), None)
+
     def kind_of(self, reference: str) -> str:
         return next((job["kind"] for job in self.studio.seen.jobs() if job["id"] == reference), FINE_TUNING_JOB)
 
@@ -140,6 +145,11 @@ class Commands(RuleBasedStateMachine):
             self.send("StartFineTuningJob", base_model_id="a", dataset_id="a")
         self.send("StartEvaluationJob", combinations=[{"base_model_id": "a", "dataset_id": "a"}])
         self.send("StartExportJob", type="merged", model_id="a")
+        self.commit()
+        for job in self.studio.seen.of(FINE_TUNING_JOB):
+            self.send(
+                "StartEvaluationJob", combinations=[{"base_model_id": "a", "dataset_id": "a", "job_id": job["id"]}]
+            )
         self.commit()
         for _ in ends_of_jobs:
             self.claim("w1", True)
@@ -247,15 +257,19 @@ class Commands(RuleBasedStateMachine):
         )
 
     @step(
-        combinations=st.lists(st.tuples(chosen, maybe, chosen, maybe), min_size=1, max_size=2),
+        combinations=st.lists(st.tuples(chosen, maybe, chosen, maybe, maybe), min_size=1, max_size=2),
         others=st.lists(chosen, max_size=1),
     )
-    def start_evaluation(self, combinations: list[tuple[int, int | None, int, int | None]], others: list[int]) -> None:
+    def start_evaluation(
+        self, combinations: list[tuple[int, int | None, int, int | None, int | None]], others: list[int]
+    ) -> None:
         asked = []
-        for model, adapter, dataset, prompt in combinations:
+        for model, adapter, dataset, prompt, training in combinations:
+            maker = self.training(training)
             given = {
-                "base_model_id": self.any(MODEL, model),
-                "adapter_id": self.any(ADAPTER, adapter),
+                "base_model_id": maker["base_model_id"] if maker else self.any(MODEL, model),
+                "adapter_id": None if maker else self.any(ADAPTER, adapter),
+                "job_id": maker and maker["id"],
                 "dataset_id": self.any(DATASET, dataset),
                 "prompt_id": self.any(PROMPT, prompt),
             }
@@ -268,11 +282,14 @@ class Commands(RuleBasedStateMachine):
         model=chosen,
         type=st.sampled_from(["merged", "adapter", "registry"]),
         others=st.lists(chosen, max_size=1),
+        training=maybe,
     )
-    def start_export(self, adapter: int | None, model: int, type: str, others: list[int]) -> None:
+    def start_export(self, adapter: int | None, model: int, type: str, others: list[int], training: int | None) -> None:
         what: Row = (
             {"model_id": self.any(MODEL, model)} if adapter is None else {"adapter_id": self.any(ADAPTER, adapter)}
         )
+        if maker := self.training(training):
+            what = {"job_id": maker["id"]}
         depends_on = [self.job(other, "queued", "running") for other in others]
         self.send("StartExportJob", type=type, depends_on=depends_on, **what)
 
@@ -299,9 +316,9 @@ class Commands(RuleBasedStateMachine):
         self.send(type, id=job, **given)
 
     @step(
-        type=st.sampled_from(["Clone", "Branch"]),
+        type=st.sampled_from(["Clone", "Branch", "Branch"]),
         which=chosen,
-        name=st.none() | names,
+        name=st.none() | st.none() | names,
         changes=st.sampled_from([{}, {"learning_rate": 0.001}, {"dataset_id": "b"}, {"num_epochs": -1}]),
     )
     def derive(self, type: str, which: int, name: str | None, changes: Row) -> None:

@@ -112,6 +112,48 @@ def test_what_is_ticked_is_scored(browsing: Browsing, served: Studio, contents: 
         assert client.query("ListEvaluationJobs", parent_id=parent)["items"] == []
 
 
+def test_what_a_training_is_to_make_is_queued_and_scored_when_it_is_done(
+    browsing: Browsing, served: Studio, contents: Contents
+) -> None:
+    with served.client() as client:
+        cloned = client.send(
+            "CloneFineTuningJob",
+            id=contents.held,
+            adapter_name="modules-soon",
+            changes={"max_steps": 4, "save_steps": 4, "eval_steps": 4},
+        )
+        assert cloned.error is None
+        training = str(cloned.id)
+        client.send("HoldJob", job_id=training)
+    page = browsing.open(f"/evaluate?trainings={training}")
+    form = page.locator("#tb-evaluate-form")
+    expect(form.locator(f'[name="trainings.{training}"]')).to_be_checked()
+    expect(page.locator("#tb-evaluate-plan")).to_contain_text("2 jobs")
+    expect(page.locator("#tb-evaluate-plan")).to_contain_text("scored once it has succeeded")
+    expect(page.locator("#tb-evaluate-plan")).to_contain_text("training share 0.9")
+    page.get_by_label("Rows at most").fill("2")
+    page.locator("#tb-evaluate-start").click()
+    page.wait_for_url("**/evaluate?id=*")
+    table = page.locator("#tb-comparison .tb-compare").first
+    expect(table).to_contain_text("starter + modules-soon")
+    expect(table).to_contain_text("modules-soon", timeout=SCORING_MS)
+    page.goto(browsing.url + f"/jobs?id={training}")
+    page.locator("#tb-compare-later").click()
+    page.wait_for_url("**/evaluate?id=*")
+    parent = parse_qs(urlsplit(page.url).query)["id"][0]
+    with served.client() as client:
+        jobs = base_first(client.query("ListEvaluationJobs", parent_id=parent)["items"])
+        assert [job["fine_tuning_job_id"] for job in jobs] == [None, training]
+        assert "modules-soon" in jobs[1]["waiting_reason"]
+        client.send("ReleaseJob", job_id=training)
+    expect(page.locator("#tb-comparison .tb-succeeded")).to_have_count(2, timeout=SCORING_MS)
+    with served.client() as client:
+        adapter = client.get_adapter(id="modules-soon")["id"]
+        scored = client.query("ListEvaluationJobs", adapter_id=adapter)["items"]
+    assert {job["parent_id"] for job in scored} >= {parent}
+    assert len(scored) == 2
+
+
 def test_an_evaluation_that_is_not_there_says_so(browsing: Browsing) -> None:
     page = browsing.open("/evaluate?id=<script>alert(1)</script>")
     expect(page.locator("#tb-warning")).to_contain_text("no evaluation <script>")

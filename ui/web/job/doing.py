@@ -34,6 +34,10 @@ def actions(job: Document) -> Markup:
     made: list[object] = []
     if job["state"] not in ENDED:
         made += [*_stop(job), *_queue(job)]
+        if job["kind"] == FINE_TUNING and job["register_adapter"]:
+            made.append(
+                act(say("jobs.do.evaluate_later"), "compare_with_base", {"id": job["id"]}, id="tb-compare-later")
+            )
     elif job["kind"] == FINE_TUNING and not is_imported(job):
         made += _after_training(job)
     if job["kind"] == EVALUATION:

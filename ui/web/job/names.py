@@ -40,7 +40,13 @@ def job_name(job: Mapping[str, Any]) -> str:
     if job["kind"] == FINE_TUNING:
         return str(job["adapter_name"])
     model = str(job.get("base_model_name") or job["base_model_id"])
-    return f"{model} + {job['adapter_name']}" if job.get("adapter_name") else model
+    tuned = job.get("adapter_name") or job.get("fine_tuning_job_name")
+    return f"{model} + {tuned}" if tuned else model
+
+
+def is_tuned(job: Mapping[str, Any]) -> bool:
+    """Whether an evaluation is of more than a bare model: of an adapter, or of what a training has still to make."""
+    return bool(job["adapter_id"] or job.get("fine_tuning_job_id"))
 
 
 def job_link(job: Mapping[str, Any]) -> Markup:

@@ -10,7 +10,7 @@ from tunebus.contracts.commands.fine_tuning_job import FineTuningFields
 from tunebus.contracts.errors import Code, Problem, TunebusError, fail
 from tunebus.ui.web.acting import Action, Asking, Done
 from tunebus.ui.web.comparison import start_against_base
-from tunebus.ui.web.job.names import COMMANDS, job_name
+from tunebus.ui.web.job.names import COMMANDS, ENDED, FINE_TUNING, job_name
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
 
@@ -33,11 +33,17 @@ async def find(studio: Studio, reference: str) -> Document:
 
 
 async def compare_with_base(asking: Asking) -> Done:
-    """Queue an evaluation of a job's adapter beside its base. Errors: `wrong_state` before there is one."""
+    """Queue an evaluation of a job's adapter beside its base; of what it is to make, where it has not ended.
+
+    Errors: `wrong_state` where it makes none.
+    """
     job = await find(asking.studio, _text(asking, "id"))
-    if not job.get("adapter_id"):
+    if job["kind"] == FINE_TUNING and job["state"] not in ENDED:
+        parent = await start_against_base(asking, [], training_ids=[job["id"]])
+    elif job.get("adapter_id"):
+        parent = await start_against_base(asking, [job["adapter_id"]])
+    else:
         raise fail(Code.WRONG_STATE, say("jobs.refused.no_adapter"))
-    parent = await start_against_base(asking, [job["adapter_id"]])
     return Done(id=parent, goto=f"/evaluate?id={parent}")
 
 

@@ -6,9 +6,9 @@ import { fields } from "./acting.js";
 let shown = "";
 
 async function plan(form) {
-  const { adapters = {}, models = {}, with_base: base, dataset_id: dataset = "" } = fields(form);
+  const { adapters = {}, models = {}, trainings = {}, with_base: base, dataset_id: dataset = "" } = fields(form);
   const ticked = (boxes) => Object.keys(boxes).filter((id) => boxes[id]).join(",");
-  const query = new URLSearchParams({ adapters: ticked(adapters), models: ticked(models), with_base: base, dataset_id: dataset });
+  const query = new URLSearchParams({ adapters: ticked(adapters), models: ticked(models), trainings: ticked(trainings), with_base: base, dataset_id: dataset });
   const address = `/fragment/evaluation-plan?${query}`;
   if (address === shown) return;
   shown = address;

@@ -35,6 +35,24 @@ def test_status_finds_the_studio(shell: Shell) -> None:
     assert password not in shown.stdout
 
 
+def test_what_a_training_is_to_make_is_evaluated_and_exported_by_its_name(shell: Shell) -> None:
+    shell.data("dataset", "add", shell.write("night.jsonl", rows(30)), "--name", "night")
+    job = shell.data(
+        "train", "start", "--model", "starter", "--dataset", "night", "--adapter-name", "by-night", "--hold"
+    )
+    parent = shell.data("eval", "start", "--job", "by-night", "--max-rows", "2")
+    jobs = shell.data("eval", "show", parent["id"])["jobs"]
+    assert [one["fine_tuning_job_id"] for one in jobs] == [None, job["id"]]
+    assert jobs[1]["depends_on"] == [job["id"]]
+    assert "+ by-night" in shell.studio.run("eval", "show", parent["id"]).stdout
+    export = shell.data("export", "start", "--job", "by-night", "--type", "adapter")
+    assert shell.data("export", "show", export["id"])["waiting_for"] == [job["id"]]
+    assert "no fine tuning job" in shell.error("eval", "start", "--job", "nobody", code=4)["message"]
+    for one in (*parent["ids"], export["id"]):
+        shell.studio.run("export" if one == export["id"] else "eval", "stop", one)
+    shell.data("train", "stop", job["id"])
+
+
 def test_doctor_finds_nothing_wrong(shell: Shell) -> None:
     def healthy() -> dict[str, Any] | None:
         found = json.loads(shell.studio.run("doctor", "--json").stdout)
