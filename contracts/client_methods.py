@@ -231,11 +231,15 @@ class AsyncMethods(Protocol):
         *,
         id: str,
         cascade: bool | None = None,
+        delete_files: bool | None = None,
     ) -> Outcome:
         """Remove a dataset; its file stays. Refused `in_use` while a prompt or a job that has not ended uses it;
-        `cascade` removes its prompts as well.
+        `cascade` removes its prompts as well. With `delete_files` the studio's copy of a dataset that was
+        uploaded is deleted, unless another dataset, or a job that has not ended, reads the same copy; the event
+        says who. Sent again with it, by id, it deletes the copy of a dataset that was removed before. What was
+        added by its path is never deleted.
         """
-        return await self.send("RemoveDataset", {"id": id, "cascade": cascade})
+        return await self.send("RemoveDataset", {"id": id, "cascade": cascade, "delete_files": delete_files})
 
     async def remove_model(
         self,
@@ -1961,11 +1965,15 @@ class Methods(Protocol):
         *,
         id: str,
         cascade: bool | None = None,
+        delete_files: bool | None = None,
     ) -> Outcome:
         """Remove a dataset; its file stays. Refused `in_use` while a prompt or a job that has not ended uses it;
-        `cascade` removes its prompts as well.
+        `cascade` removes its prompts as well. With `delete_files` the studio's copy of a dataset that was
+        uploaded is deleted, unless another dataset, or a job that has not ended, reads the same copy; the event
+        says who. Sent again with it, by id, it deletes the copy of a dataset that was removed before. What was
+        added by its path is never deleted.
         """
-        return self.send("RemoveDataset", {"id": id, "cascade": cascade})
+        return self.send("RemoveDataset", {"id": id, "cascade": cascade, "delete_files": delete_files})
 
     def remove_model(
         self,

@@ -56,4 +56,5 @@ HANDLERS: dict[str, Callable[[RecordedEvent], list[Change]]] = {
     "DatasetAdded": _added,
     "DatasetRenamed": partial(removal.rename, datasets),
     "DatasetRemoved": partial(removal.remove, datasets),
+    "DatasetFilesDeleted": removal.files_deleted,
 }

@@ -24,7 +24,7 @@ def remove(table: Table, event: RecordedEvent) -> list[Change]:
         "name": event.data["name"],
         "position": event.position,
         "removed_at": event.recorded_at,
-        "out_dir": event.data.get("out_dir"),
+        "out_dir": event.data.get("out_dir") or event.data.get("location"),
         "files_deleted": False,
     }
     return [Delete(table, {"id": event.entity_id}), Insert(removed, row)]

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 from tunebus.contracts.subjects import EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB
 
-VERSION = 4
+VERSION = 5
 """The version of these tables and of the functions that fill them: a change of either raises it, and start rebuilds."""
 
 metadata = MetaData()
@@ -386,7 +386,9 @@ removed = Table(
     Column("files_deleted", Boolean, nullable=False),
     Index("ix_removed_position", "position"),
 )
-"""What is no longer there, by the name it had: jobs that used it still show it. `out_dir` is a removed job's folder."""
+"""What is no longer there, by the name it had: jobs that used it still show it. `out_dir` is a removed job's folder, or
+the studio's copy of a removed dataset's upload.
+"""
 
 workers = Table(
     "workers",

@@ -52,9 +52,15 @@ class RenameDataset(Command):
 
 class RemoveDataset(Command):
     """Remove a dataset; its file stays. Refused `in_use` while a prompt or a job that has not ended uses it;
-    `cascade` removes its prompts as well."""
+    `cascade` removes its prompts as well.
+
+    With `delete_files` the studio's copy of a dataset that was uploaded is deleted, unless another dataset, or a job
+    that has not ended, reads the same copy; the event says who. Sent again with it, by id, it deletes the copy of a
+    dataset that was removed before. What was added by its path is never deleted.
+    """
 
     contexts = (subjects.DATASET,)
 
     id: Reference
     cascade: bool = False
+    delete_files: bool = Field(default=False, description="delete the studio's copy of an upload as well")

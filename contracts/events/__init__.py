@@ -13,6 +13,7 @@ from tunebus.contracts.events.database import DatabaseExported, DatabaseImported
 from tunebus.contracts.events.dataset import (
     ColumnStatistics,
     DatasetAdded,
+    DatasetFilesDeleted,
     DatasetRemoved,
     DatasetRenamed,
     DatasetStatistics,
@@ -71,6 +72,7 @@ __all__ = [
     "DatabaseExported",
     "DatabaseImported",
     "DatasetAdded",
+    "DatasetFilesDeleted",
     "DatasetRemoved",
     "DatasetRenamed",
     "DatasetStatistics",
@@ -125,6 +127,7 @@ EVENTS: dict[str, type[Event]] = {
         PromptRenamed,
         ConfigDescribed,
         DatasetRemoved,
+        DatasetFilesDeleted,
         ModelRemoved,
         AdapterRemoved,
         PromptRemoved,

@@ -60,8 +60,22 @@ class DatasetRenamed(Event):
 
 
 class DatasetRemoved(Event):
-    """`name` is what it was called last, for those who still refer to it."""
+    """`name` is what it was called last, for those who still refer to it. `location` is that of the studio's copy of an
+    upload. `delete_files` is what was asked for; `kept_for` are those for whom the copy stays nevertheless.
+    """
 
     aggregates = (subjects.DATASET,)
 
     name: str
+    location: str | None = None
+    delete_files: bool = False
+    kept_for: list[str] = Field(default_factory=list)
+
+
+class DatasetFilesDeleted(Event):
+    """The copy of a removed dataset's upload is given up: `bytes` are freed at once."""
+
+    aggregates = (subjects.DATASET,)
+
+    location: str
+    bytes: int = 0

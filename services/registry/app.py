@@ -37,6 +37,7 @@ from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.queries import QueryAnswers
 from tunebus.services.registry.reaper import Reaper, interval
 from tunebus.services.registry.rpc import WorkerCalls
+from tunebus.services.registry.run_sending import RunSender
 from tunebus.services.registry.sizing import Sizing
 from tunebus.services.registry.sweeper import Sweeper
 from tunebus.services.registry.upgrading import set_up
@@ -73,6 +74,8 @@ class Registry:
         self.progress = Progress()
         sizing = Sizing(home, engines.reads)
         bucket = FileBucket(client, subjects)
+        uploads = Uploads(home, bucket)
+        self.runs = RunSender(client, subjects, engines.reads, home)
         self.hearing = Hearing(interval(settings.lease_seconds))
         client.when_reconnected(self.hearing.deaf)
         self.commands = CommandLoop(
@@ -86,8 +89,9 @@ class Registry:
                 engines.reads,
                 self.pool,
                 self.hub,
-                client,
+                self.runs,
                 bucket,
+                uploads,
                 self.progress,
                 self.hearing.deaf,  # nobody is heard while an import holds up the writer
                 sizing,
@@ -115,11 +119,11 @@ class Registry:
             self.tokenizers,
             self.progress,
             sizing,
-            Uploads(home, bucket),
+            uploads,
             roots_of(settings, home),
         )
         self.reaper = Reaper(engines.reads, self._execute, self.hearing, settings.lease_seconds)
-        self.sweeper = Sweeper(engines.reads, home)
+        self.sweeper = Sweeper(engines.reads, home, uploads)
         self.advisories = Advisories(client, subjects, engines.ledger, self.writer)
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
@@ -136,6 +140,7 @@ class Registry:
                 tasks.create_task(self.commands.run(), name="commands")
                 tasks.create_task(self.reaper.run(), name="reaper")
                 tasks.create_task(self.sweeper.run(), name="sweeper")
+                tasks.create_task(self.runs.run(), name="imported runs")
                 tasks.create_task(self.advisories.run(), name="advisories")
                 ready()
         except* Exception as group:

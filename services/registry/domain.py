@@ -16,7 +16,7 @@ from tunebus import projections
 from tunebus.contracts import commands as ask
 from tunebus.contracts.events import RecordedEvent
 from tunebus.contracts.identifiers import is_id
-from tunebus.contracts.subjects import EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB, JOB_KINDS
+from tunebus.contracts.subjects import DATASET, EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB, JOB_KINDS
 from tunebus.projections import tables
 from tunebus.services.platform import database, leases
 from tunebus.services.platform.decisions import Change, Decision, PreparedCommand, Rejected
@@ -25,6 +25,7 @@ from tunebus.services.registry import (
     adapter,
     claims,
     config,
+    copies,
     dataset,
     evaluation_job,
     export_job,
@@ -198,6 +199,8 @@ class RegistryBatch:
         else:
             shelf = self._known.shelf(aggregate)
             found = shelf.get(asked.id) if shelf else None
+            if found is None and aggregate == DATASET:
+                found = self._known.removed_datasets.get(asked.id)
         return (aggregate, found.id) if found else None
 
     def decide(self, command: PreparedCommand) -> Decision:
@@ -257,6 +260,7 @@ def load(connection: Connection, wanted: Wanted) -> Known:
         for row in connection.execute(select(table).where(either)).mappings():
             view.configs.put(known.config_of(dict(row)))
     users.load(connection, view, wanted)
+    copies.load(connection, view, wanted)
     if wanted.runs:
         table = tables.fine_tuning_jobs
         imported = select(table.c.imported_sha256, table.c.id).where(table.c.imported_sha256.in_(wanted.runs))

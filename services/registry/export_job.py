@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tunebus.contracts.commands import CompleteAttempt, StartExportJob, StopExportJob
@@ -27,9 +27,9 @@ from tunebus.services.registry.wanted import Wanted, given
 
 @dataclass(frozen=True)
 class ExportFacts:
-    """What was found out before: where it may go, and how good it was measured to be."""
+    """What was found out before: files that are gone, where it may go, and how good it was measured to be."""
 
-    problem: Problem | None = None
+    problems: Sequence[Problem] = ()
     destination: str | None = None
     dataset_name: str | None = None
     training_metrics: Mapping[str, float | None] = field(default_factory=dict)
@@ -46,9 +46,7 @@ def refer_start(wanted: Wanted, _facts: object, command: StartExportJob) -> None
 
 
 def start(known: Known, facts: ExportFacts, command: StartExportJob) -> Decision:
-    problems = _wrong(command)
-    if facts.problem is not None:
-        problems.append(facts.problem)
+    problems = [*_wrong(command), *facts.problems]
     adapter = known.adapters.get(command.adapter_id) if command.adapter_id else None
     if command.adapter_id and adapter is None:
         problems.append(missing("adapter", command.adapter_id, "adapter_id"))

@@ -1,6 +1,6 @@
 """Decides about trainings that ran elsewhere: each becomes a fine-tuning that has ended, which nobody can start.
 
-Its points were read before and are on the telemetry stream by now; what was read already is that run, and not added.
+Its points were read before and are sent once this is decided; what was read already is that run, and not added.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ATTEMPT = 1  # whose telemetry its points are
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """What the prepare step found, and the id under which it sent the points."""
+    """What the prepare step found, and the id of the job that the points are to be sent for."""
 
     folder: RunFolder
     source: str

@@ -9,6 +9,14 @@ CHECKPOINTS = "checkpoints"
 MANIFEST = "manifest.json"
 
 
+def has_weights(place: Path) -> bool:
+    """Whether a folder still holds the weights of a model or an adapter."""
+    try:
+        return any(place.glob("*.safetensors"))
+    except OSError:
+        return False
+
+
 def is_there(place: Path) -> bool:
     """Of a checkpoint (`…/checkpoints/step-…`) only what its manifest calls whole counts."""
     if place.parent.name != CHECKPOINTS:

@@ -35,6 +35,16 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class RemovedDataset:
+    """One that is in no list any longer. `location` is that of the studio's copy of its upload, if it was one."""
+
+    id: str
+    name: str
+    location: str | None
+    files_deleted: bool = False
+
+
+@dataclass(frozen=True)
 class Model:
     id: str
     name: str
@@ -156,6 +166,8 @@ class Known:
     """Hash of the files of a run that was imported -> its job's id, for those that a batch imports."""
     prompts_of: dict[str, dict[str, Prompt]] = field(default_factory=dict)
     """Dataset id -> its prompts by id, for the datasets that a batch starts jobs on."""
+    removed_datasets: dict[str, RemovedDataset] = field(default_factory=dict)
+    """Those whose copies a batch gives up."""
     gone: dict[str, str] = field(default_factory=dict)
     """Id -> last name of what was removed, for the parts of jobs that a batch starts again."""
     queues: dict[str, tuple[str, int, str]] = field(default_factory=dict)
@@ -273,6 +285,11 @@ class Known:
                     self.configs.put(replace(config, **data))
             case "DatasetRemoved":
                 self.datasets.remove(event.entity_id)
+                gone = RemovedDataset(event.entity_id, data["name"], data.get("location"))
+                self.removed_datasets[event.entity_id] = gone
+            case "DatasetFilesDeleted":
+                gone = self.removed_datasets[event.entity_id]
+                self.removed_datasets[event.entity_id] = replace(gone, files_deleted=True)
             case "ModelRemoved":
                 self.models.remove(event.entity_id)
             case "AdapterRemoved":

@@ -12,11 +12,10 @@ from tunebus.contracts import commands as ask
 from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.contracts.file_bucket import FileBucket
 from tunebus.contracts.recipes import UserScript
-from tunebus.contracts.subjects import DATASET, FINE_TUNING_JOB, MODEL
+from tunebus.contracts.subjects import ADAPTER, DATASET, FINE_TUNING_JOB, MODEL
 from tunebus.projections.queries import find, find_job
 from tunebus.projections.tables import job_checkpoints, removed
 from tunebus.services.platform import database
-from tunebus.services.platform.connection import BusClient
 from tunebus.services.platform.decisions import PreparedCommand
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.settings import Settings
@@ -24,6 +23,7 @@ from tunebus.services.registry import config_body
 from tunebus.services.registry.adapter_folder import AdapterFolder
 from tunebus.services.registry.children import PreparePool
 from tunebus.services.registry.config_body import ConfigBody
+from tunebus.services.registry.copies import UploadedFile, is_copy
 from tunebus.services.registry.dataset import PreparedDataset
 from tunebus.services.registry.export_job import ExportFacts
 from tunebus.services.registry.export_record import on_record
@@ -35,6 +35,7 @@ from tunebus.services.registry.model_folder import ModelFolder
 from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.removal import JobFiles
 from tunebus.services.registry.run_intake import RunIntake
+from tunebus.services.registry.run_sending import RunSender
 from tunebus.services.registry.sizing import Sizing
 from tunebus.services.registry.transfers import Transfers
 from tunebus.services.registry.uploads import Uploads
@@ -93,8 +94,9 @@ class Preparation:
         reads: Engine,
         pool: PreparePool,
         hub: PreparePool,
-        client: BusClient,
+        sender: RunSender,
         bucket: FileBucket,
+        uploads: Uploads,
         progress: Progress,
         busy: Callable[[], None],
         sizing: Sizing,
@@ -106,7 +108,7 @@ class Preparation:
         self._sizing = sizing
         self._export_roots = [str(root) for root in settings.export_roots or (settings.home,)]
         self._hub = HubFetching(home, reads, hub)
-        self._uploads = Uploads(home, bucket)
+        self._uploads = uploads
         self._progress = progress
         self._roots = roots_of(settings, home)
         self._transfers = Transfers(bucket, settings.namespace, home, self._roots, reads, pool, progress, busy)
@@ -114,13 +116,12 @@ class Preparation:
             ask.AddDataset: self._dataset,
             ask.AddModel: self._model,
             ask.AddAdapter: self._adapter,
-            ask.ImportRun: RunIntake(
-                client, settings.subjects, bucket, home, self._roots, reads, pool, progress
-            ).prepare,
+            ask.ImportRun: RunIntake(sender, bucket, self._roots, reads, pool, progress).prepare,
         }
         """Steps that say how far they are, by command id."""
         self._steps: dict[type, Callable[[Any, Any], Awaitable[Any]]] = {
             ask.AddConfig: self._config,
+            ask.RemoveDataset: self._uploaded_file,
             ask.RemoveFineTuningJob: self._job_files,
             ask.RemoveEvaluationJob: self._job_files,
             ask.RemoveExportJob: self._job_files,
@@ -139,6 +140,8 @@ class Preparation:
         asked, kind = command.command, type(command.command)
         if isinstance(asked, ask.CompleteAttempt) and asked.result_type != "model":
             return False  # nothing of it is looked into
+        if isinstance(asked, ask.RemoveDataset) and not asked.delete_files:
+            return False
         return command.rejection is None and (kind in self._steps or kind in self._long or kind in TRANSFERS)
 
     def at_once(self, command: PreparedCommand) -> PreparedCommand | None:
@@ -176,9 +179,11 @@ class Preparation:
             return await self._hub_dataset(asked, command_id)
         request = {**self._roots, **asked.model_dump(include=_INSPECTION)}
         if asked.upload is None:
+            if is_copy(asked.path) and asked.path is not None:
+                self._uploads.hold(asked.path, command_id)
             return await self._inspected({**request, "path": asked.path, "shown": asked.path}, command_id)
         report = self._progress.phase(command_id, "fetching", "bytes")
-        async with self._uploads.kept(asked.upload, asked.type, report) as uri:
+        async with self._uploads.kept(asked.upload, asked.type, report, command_id) as uri:
             return await self._inspected({**request, "path": uri, "shown": asked.upload}, command_id)
 
     async def _inspected(self, request: dict[str, Any], command_id: str) -> PreparedDataset:
@@ -251,6 +256,24 @@ class Preparation:
             return JobFiles()
         return JobFiles(**await self._pool.ask("size", {"path": str(self._home.resolve(folder))}, FOLDER_SECONDS))
 
+    async def _uploaded_file(self, asked: ask.RemoveDataset, _: None) -> UploadedFile:
+        """No bytes for what is unknown, no copy, or gone: the decision says so."""
+
+        def left_by() -> str | None:
+            with database.read(self._reads) as connection:
+                left: str | None = connection.scalar(select(removed.c.out_dir).where(removed.c.id == asked.id))
+                return left
+
+        def size(location: str) -> int:
+            try:
+                return self._home.path(location).stat().st_size
+            except OSError:
+                return 0
+
+        row = await self._found(DATASET, asked.id)
+        location = row["location"] if row else await asyncio.to_thread(left_by)
+        return UploadedFile(await asyncio.to_thread(size, str(location)) if is_copy(location) else 0)
+
     def _job_folder(self, reference: str) -> str | None:
         with database.read(self._reads) as connection:
             try:
@@ -269,6 +292,7 @@ class Preparation:
         if "dataset_id" in before.in_doubt:
             return found
         found = await self._with_changed_files(found, {"dataset_id": asked.dataset_id}.items())
+        found = await self._with_weights(found, [("base_model_id", MODEL, asked.base_model_id)])
         if found.problems:
             return found
         _, _, facts = await self._sizing.facts(asked, found, self._pool)
@@ -308,7 +332,11 @@ class Preparation:
 
     async def _rerun(self, asked: ask.RerunFineTuningJob, _: None) -> Asked:
         row = await self._found(FINE_TUNING_JOB, asked.id)
-        return await self._with_changed_files(Asked(), [("id", row["dataset_id"])] if row and row["dataset_id"] else [])
+        if row is None:
+            return Asked()
+        model = [("id", MODEL, row["base_model_id"])] if row["base_model_id"] else []
+        found = await self._with_changed_files(Asked(), [("id", row["dataset_id"])] if row["dataset_id"] else [])
+        return await self._with_weights(found, model)
 
     async def _with_script(self, before: Asked, name: str) -> Asked:
         """Add the user's script, or why it cannot be run."""
@@ -338,11 +366,22 @@ class Preparation:
     async def _evaluation(self, asked: ask.StartEvaluationJob, before: Asked) -> Asked:
         if "combinations" in before.in_doubt:
             return before
-        numbered = reversed([*enumerate(asked.combinations)])
-        first = {one.dataset_id: number for number, one in numbered if one.dataset_id}
-        return await self._with_changed_files(
+        numbered = [*enumerate(asked.combinations)]
+        first = {one.dataset_id: number for number, one in reversed(numbered) if one.dataset_id}
+        found = await self._with_changed_files(
             before, ((f"combinations.{number}.dataset_id", dataset_id) for dataset_id, number in first.items())
         )
+        named = [
+            (f"combinations.{number}.{field}", aggregate, reference)
+            for number, one in numbered
+            for field, aggregate, reference in (
+                ("base_model_id", MODEL, one.base_model_id),
+                ("adapter_id", ADAPTER, one.adapter_id),
+                ("job_id", FINE_TUNING_JOB, one.job_id),
+            )
+            if reference
+        ]
+        return await self._with_weights(found, named)
 
     async def _export(self, asked: ask.StartExportJob, _: None) -> ExportFacts:
         """A wrong destination is said with all else that is wrong."""
@@ -351,14 +390,20 @@ class Preparation:
             with database.read(self._reads) as connection:
                 return on_record(connection, asked)
 
-        facts = await asyncio.to_thread(look)
+        named = [
+            ("adapter_id", ADAPTER, asked.adapter_id),
+            ("model_id", MODEL, asked.model_id),
+            ("job_id", FINE_TUNING_JOB, asked.job_id),
+        ]
+        gone = await self._with_weights(Asked(), [one for one in named if one[2]])
+        facts = replace(await asyncio.to_thread(look), problems=gone.problems)
         if asked.destination is None:
             return facts
         request = {**self._roots, "roots": self._export_roots, "path": asked.destination}
         try:
             found = await self._pool.ask("destination", request, CONFIG_SECONDS)
         except TunebusError as error:
-            return replace(facts, problem=error.problem)
+            return replace(facts, problems=[*facts.problems, error.problem])
         return replace(facts, destination=found["location"])
 
     async def _with_changed_files(self, before: Asked, datasets: Iterable[tuple[str, str]]) -> Asked:
@@ -381,6 +426,50 @@ class Preparation:
             except TunebusError as error:
                 problems.append(error.problem)
         return replace(before, problems=problems)
+
+    async def _with_weights(self, before: Asked, named: Iterable[tuple[str, str, str | None]]) -> Asked:
+        """Add the models and adapters whose weights are no longer where they were: (param, aggregate, reference).
+
+        A fine-tuning stands for what it made; an adapter needs its model as well.
+        """
+        wanted: dict[str, tuple[str, str, dict[str, Any]]] = {}
+        for param, aggregate, reference in named:
+            for kind, row in await asyncio.to_thread(self._made_of, aggregate, str(reference)):
+                wanted.setdefault(row["id"], (param, kind, row))
+        if not wanted:
+            return before
+        places = {one: str(self._home.resolve(row["location"])) for one, (_, _, row) in wanted.items()}
+        there = (await self._pool.ask("weights", {"places": places}, FOLDER_SECONDS))["there"]
+        problems = [
+            Problem(
+                code=Code.NOT_FOUND,
+                message=f"the weights of {kind} {row['name']!r} are no longer at {row['location']}",
+                param=param,
+                hint="put its folder back, or name another",
+            )
+            for one, (param, kind, row) in wanted.items()
+            if one not in there
+        ]
+        return replace(before, problems=[*before.problems, *problems])
+
+    def _made_of(self, aggregate: str, reference: str) -> list[tuple[str, dict[str, Any]]]:
+        """The models and adapters whose files something stands for. What is unknown is the decision's affair."""
+        with database.read(self._reads) as connection:
+            try:
+                row = dict(find(connection, aggregate, reference))
+                if aggregate == FINE_TUNING_JOB:
+                    made = (ADAPTER, row["adapter_id"]) if row["adapter_id"] else (MODEL, row["model_id"])
+                    if made[1] is None:
+                        return []
+                    aggregate, row = made[0], dict(find(connection, *made))
+                of_it = [(aggregate, row)]
+                if aggregate == ADAPTER:
+                    of_it.append((MODEL, dict(find(connection, MODEL, row["model_id"]))))
+                return of_it
+            except TunebusError as error:
+                if error.problem.code == Code.NOT_FOUND:
+                    return []
+                raise
 
     async def _found(self, aggregate: str, reference: str) -> dict[str, Any] | None:
         def look() -> dict[str, Any] | None:

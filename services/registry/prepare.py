@@ -97,6 +97,11 @@ def find_kept(request: Document) -> Document:
     return {"there": [name for name, place in request["places"].items() if kept_files.is_there(Path(place))]}
 
 
+def find_weights(request: Document) -> Document:
+    """Which of these folders hold weights."""
+    return {"there": [name for name, place in request["places"].items() if kept_files.has_weights(Path(place))]}
+
+
 def size_of_folder(request: Document) -> Document:
     """The bytes of the files below a folder; a folder that is not there has none. Links are not followed."""
     total = 0
@@ -168,6 +173,7 @@ STEPS: dict[str, Callable[[Document], Document]] = {
     "lengths": count_tokens,
     "script": find_script,
     "unchanged": check_unchanged,
+    "weights": find_weights,
     "run": read_run,
     "size": size_of_folder,
     "preview": preview_dataset,

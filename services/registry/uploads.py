@@ -1,6 +1,7 @@
 """Uploaded files: streamed from the file bucket into the artifact root, where each is kept under its content's hash.
 
-The copy is ours from then on. One that turns out to be no dataset goes again, unless somebody else uses it.
+The copy is ours from then on. One that turns out to be no dataset goes again, unless somebody else uses it; that of a
+removed dataset goes when it is given up, unless a command that was looked into before has still to be decided.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import asyncio
 import contextlib
 import errno
 import os
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 
 from tunebus.contracts.errors import Code, TunebusError, fail
@@ -18,9 +20,9 @@ from tunebus.contracts.file_bucket import FileBucket
 from tunebus.contracts.identifiers import new_id
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.rows.files import checked_type
+from tunebus.services.registry.copies import FOLDER
 from tunebus.services.registry.progress import Report
 
-FOLDER = "uploads"
 BEGINNING_BYTES = 24 * 1024 * 1024  # more than the longest line, and than what a look takes
 
 
@@ -33,15 +35,17 @@ class Uploads:
         self._folder = home.artifacts / FOLDER
         self._in_use: Counter[Path] = Counter()
         self._taken: set[Path] = set()
+        self._lock = threading.Lock()  # between whoever takes a copy and whoever deletes it
+        self._asked: dict[Path, set[str]] = {}  # ids of the commands that took a copy
 
     @contextlib.asynccontextmanager
-    async def kept(self, name: str, kind: str | None, report: Report) -> AsyncIterator[str]:
+    async def kept(self, name: str, kind: str | None, report: Report, command_id: str) -> AsyncIterator[str]:
         """The `artifact:` URI of an uploaded file, for as long as it is looked into; it stays unless that fails.
 
         Errors: `invalid` for another kind of file, `not_found`, `unavailable`, `conflict`, `disk_full`.
         """
         _checked(name, kind)
-        path, made = await self._fetched(name, report)
+        path, made = await self._fetched(name, report, command_id)
         self._in_use[path] += 1
         try:
             yield self._home.uri(path)
@@ -67,7 +71,24 @@ class Uploads:
         finally:
             draft.unlink(missing_ok=True)
 
-    async def _fetched(self, name: str, report: Report) -> tuple[Path, bool]:
+    def hold(self, uri: str, command_id: str) -> None:
+        """Keep a copy until a command that names it has been decided."""
+        with self._lock:
+            self._asked.setdefault(self._home.path(uri), set()).add(command_id)
+
+    def delete(self, uri: str, is_free: Callable[[Collection[str]], bool]) -> bool:
+        """Delete a copy if it may go, and say whether it is gone. `is_free` is asked with the ids of the commands that
+        took it; none can take it meanwhile. Errors: `OSError`."""
+        path = self._home.path(uri)
+        with self._lock:
+            if not is_free(self._asked.get(path, ())):
+                return False
+            path.unlink(missing_ok=True)
+            self._asked.pop(path, None)
+            self._taken.discard(path)
+            return True
+
+    async def _fetched(self, name: str, report: Report, command_id: str) -> tuple[Path, bool]:
         """Where the content lies, and whether it was not there before."""
         draft = self._folder / ".incoming" / new_id()
         try:
@@ -76,6 +97,7 @@ class Uploads:
                     stored = await self._bucket.read(name, file, report)
                     await asyncio.to_thread(_synced, file.fileno(), file.flush)
                 path = self._folder / f"{stored.sha256}{Path(name).suffix.lower()}"
+                self.hold(self._home.uri(path), command_id)
                 made = not path.exists()
                 if made:
                     draft.rename(path)

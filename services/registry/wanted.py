@@ -38,6 +38,9 @@ class Wanted:
     leaving: dict[str, set[str]] = field(default_factory=dict)
     """By aggregate, what a command wants to remove: whatever uses it is loaded as well."""
 
+    giving_up: set[str] = field(default_factory=set)
+    """Datasets whose uploaded copies are to go: whoever else reads those is loaded as well."""
+
     def from_hub(self, aggregate: str, name: str | None) -> None:
         if name:
             self.hub_names.setdefault(aggregate, set()).add(name)

@@ -12,6 +12,7 @@ from tunebus.services.platform import database
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.upcasters import UPCASTERS
 
+from tests.fixtures.adapters import lora_files
 from tests.fixtures.registry import MODEL, Running
 
 HASH = "0" * 64
@@ -49,6 +50,10 @@ async def run(running: Running, job_id: str) -> None:
 
 async def succeed(running: Running, job_id: str, attempt: int = 1, **more: Any) -> None:
     uri = f"artifact:jobs/{job_id}/attempt-{attempt}/adapter"
+    place = Home(running.settings.home, running.settings.artifacts).resolve(uri)
+    place.mkdir(parents=True)
+    for name, content in lora_files("starter").items():
+        (place / name).write_bytes(content)
     result = {"result_uri": uri, "result_sha256": HASH, "metrics": {"eval_loss": 0.5}, **more}
     await running.accepted("CompleteAttempt", job_id=job_id, attempt=attempt, outcome="finished", step=3, **result)
 

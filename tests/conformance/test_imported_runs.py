@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunebus.contracts.errors import Code
+from tunebus.contracts.errors import Code, fail
+from tunebus.contracts.identifiers import new_id
+from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import database, topology
 from tunebus.services.platform.pull import StandingPull
+from tunebus.services.platform.settings import Settings
 from tunebus.services.projector.ingestion import Ingestion
 from tunebus.services.projector.store import Store
+from tunebus.services.registry.run_sending import RunSender
 
 from tests.fixtures.adapters import lora_files
-from tests.fixtures.registry import Running, eventually
+from tests.fixtures.registry import Running, eventually, serving
 
 STEPS = 40
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -208,3 +212,42 @@ async def test_what_is_no_run_is_refused_in_words_and_leaves_nothing(projecting:
     (damaged / "events.out.tfevents.1").write_bytes(source[:-20])
     cut = await running.accepted("ImportRun", name="cut", path=str(damaged))
     assert any("1 files end within a record" in warning for warning in (await job(running, cut))["warnings"])
+
+
+async def sent(running: Running) -> set[str]:
+    """The jobs that there is telemetry of on the stream."""
+    info = await running.bus.jsm().stream_info(running.subjects.telemetry_stream, subjects_filter=">")
+    return {subject.split(".")[-2] for subject in info.state.subjects or ()}
+
+
+async def test_points_go_out_once_the_import_is_accepted_whatever_becomes_of_the_registry(
+    registry_settings: Settings, bus: Subjects, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = registry_settings.home / "imports"
+    jobs = registry_settings.artifacts / "jobs"
+
+    async def unavailable(_sender: RunSender, _job_id: str) -> None:
+        raise fail(Code.UNAVAILABLE, "the stream takes nothing")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(RunSender, "_send", unavailable)
+        async with serving(registry_settings, nats_url) as (_, running):
+            await asyncio.to_thread(logged, running.files / "older")
+            taken = await running.accepted("ImportRun", name="older", path=str(running.files / "older"))
+            assert [path.name for path in marks.iterdir()] == [taken]
+            assert await sent(running) == set()
+    # a registry that died while it read another run, before anything was decided
+    undecided = new_id()
+    (marks / undecided).write_text(new_id())
+    spool = jobs / undecided / "attempt-1" / "telemetry.jsonl"
+    spool.parent.mkdir(parents=True)
+    spool.write_bytes((jobs / taken / "attempt-1" / "telemetry.jsonl").read_bytes())
+    async with serving(registry_settings, nats_url) as (_, running):
+
+        async def all_settled() -> bool:
+            return not list(marks.iterdir())
+
+        await eventually(all_settled, "both runs are settled")
+        assert await sent(running) == {taken}
+        assert [path.name for path in jobs.iterdir()] == [taken]
+        assert (await job(running, "older"))["state"] == "succeeded"

@@ -205,6 +205,43 @@ def _database(call: Call) -> Iterator[Finding]:
     yield _finding("database", "ok", url)
 
 
+def _uploads(call: Call) -> Iterator[Finding]:
+    """How much is taken by copies of uploads that no dataset names any more."""
+    from tunebus.contracts import queries as ask
+    from tunebus.projections.queries import answer
+    from tunebus.services.platform import database
+    from tunebus.services.platform.home import SCHEME
+    from tunebus.ui.web import storage
+
+    url = call.settings.ledger_url
+    file = url.removeprefix("sqlite:///")
+    if not (call.settings.artifacts / "uploads").is_dir() or (file != url and not Path(file).exists()):
+        return
+    engine = database.open_engine(url, read_only=True)
+    named: set[str] = set()
+    after: str | None = None
+    try:
+        with database.explained(), database.read(engine) as connection:
+            while True:
+                page = answer(ask.ListDatasets(limit=1000, after=after), connection)
+                named.update(str(dataset["location"]).removeprefix(SCHEME) for dataset in page["items"])
+                after = page["next"]
+                if after is None:
+                    break
+    finally:
+        engine.dispose()
+    left = [storage.size_of(path) for path in storage.unowned_uploads(call.settings.artifacts, named)]
+    if not left:
+        yield _finding("uploads", "ok", "every copy of an upload is a dataset's")
+        return
+    taken = byte_size(sum(one.bytes for one in left))
+    message = f"{len(left)} {'copy' if len(left) == 1 else 'copies'} that no dataset names: {taken}"
+    hint = (
+        "of a removed dataset: `tunebus dataset remove ID --delete-files`, with the id that `tunebus events list` shows"
+    )
+    yield _finding("uploads", "note", message, hint)
+
+
 def _bus(call: Call) -> Iterator[Finding]:
     if studio_document(call)["state"] == "down" and call.settings.nats_url is None:
         return
@@ -274,6 +311,7 @@ CHECKS: tuple[Check, ...] = (
     _processor,
     _gpu,
     _database,
+    _uploads,
     _studio,
     _ui_port,
     _bus,

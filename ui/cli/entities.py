@@ -17,7 +17,7 @@ from tunebus.ui.cli.call import Call, absolute, command
 from tunebus.ui.cli.datasets import datasets, described
 from tunebus.ui.cli.options import given, options
 from tunebus.ui.cli.progress import send_watched
-from tunebus.ui.cli.terminal import record, table
+from tunebus.ui.cli.terminal import byte_size, record, table
 
 if TYPE_CHECKING:
     from tunebus.contracts.envelope import Outcome
@@ -145,7 +145,7 @@ def _removes(group: typer.Typer, singular: str, what_goes_too: str | None) -> No
         for parameter in options(
             commands.COMMANDS[f"Remove{singular}"], skip=("id",), values={"cascade": f"remove {what_goes_too} as well"}
         )
-        if what_goes_too
+        if what_goes_too or parameter.name != "cascade"
     ]
     example = f"Example: tunebus {word} remove my-{word}" + (" --cascade" if what_goes_too else "")
 
@@ -154,6 +154,21 @@ def _removes(group: typer.Typer, singular: str, what_goes_too: str | None) -> No
         """Take it out of the list; files stay. Refused while something uses it; its events are kept."""
         outcome = call.send(f"Remove{singular}", id=id, **given(fields))
         show_added(call, outcome, f"{word} {id} is removed")
+        if singular == "Dataset" and not call.machine:
+            _tell_of_copy(call, str(outcome.id), asked=bool(fields.get("delete_files")))
+
+
+def _tell_of_copy(call: Call, dataset_id: str, *, asked: bool) -> None:
+    """What became of the studio's copy of an upload."""
+    events = call.ask("ListEvents", aggregate="dataset", entity_id=dataset_id)["items"]
+    deleted = [event["data"] for event in events if event["type"] == "DatasetFilesDeleted"]
+    removed = next(event["data"] for event in reversed(events) if event["type"] == "DatasetRemoved")
+    if deleted:
+        call.terminal.note(f"its copy is being deleted: {byte_size(deleted[0]['bytes'])}")
+    elif asked:
+        call.terminal.note(f"its copy stays for {escape(', '.join(removed['kept_for']))}")
+    elif removed["location"]:
+        call.terminal.note(f"its copy stays; delete it: tunebus dataset remove {dataset_id} --delete-files")
 
 
 for _group, _singular, _goes_too in (

@@ -87,13 +87,18 @@ def size_of(path: Path) -> Amount:
     return amount
 
 
-def _unowned(artifacts: Path, named: set[str], known: Callable[[str], bool]) -> Iterator[Path]:
-    """Uploads that no dataset came from, and folders of jobs that the record never heard of."""
+def unowned_uploads(artifacts: Path, named: set[str]) -> Iterator[Path]:
+    """Copies of uploads that nothing in `named` (paths below the artifacts) is."""
     for entry in _entries(artifacts / "uploads"):
         if not entry.name.startswith(".") and not any(
             name == f"uploads/{entry.name}" or name.startswith(f"uploads/{entry.name}/") for name in named
         ):
             yield Path(entry.path)
+
+
+def _unowned(artifacts: Path, named: set[str], known: Callable[[str], bool]) -> Iterator[Path]:
+    """Uploads that no dataset came from, and folders of jobs that the record never heard of."""
+    yield from unowned_uploads(artifacts, named)
     for entry in _entries(artifacts / "jobs"):
         if not is_id(entry.name) or not known(entry.name):
             yield Path(entry.path)

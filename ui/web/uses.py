@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from urllib.parse import urlencode
 
+from tunebus.services.platform.home import SCHEME
 from tunebus.ui.web.job.names import state_badge
-from tunebus.ui.web.markup import Markup, icon, join, link, moment, tag, text
+from tunebus.ui.web.markup import Markup, bytes_text, icon, join, link, moment, tag, text
 from tunebus.ui.web.page import Arguments
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
@@ -77,16 +78,32 @@ async def removal(studio: Studio, arguments: Arguments) -> Markup:
     button = tag(
         "button",
         say("uses.do_with" if goes_too else "uses.do"),
-        type="button",
+        type="submit",
         kind="tb-button tb-danger",
+        **({"disabled": ""} if stands else {}),
+    )
+    cancel = tag("button", say("frame.cancel"), type="button", kind="tb-button", data_close="")
+    form = tag(
+        "form",
+        await _copy(studio, arguments),
+        tag("div", button, cancel, kind="tb-actions"),
         data_act=f"Remove{aggregate.title()}",
         data_values=json.dumps(values),
         data_done=say("uses.done"),
         data_goto=f"/{aggregate}s",
-        **({"disabled": ""} if stands else {}),
     )
-    cancel = tag("button", say("frame.cancel"), type="button", kind="tb-button", data_close="")
-    return join([*parts, tag("div", button, cancel, kind="tb-actions")])
+    return join([*parts, form])
+
+
+async def _copy(studio: Studio, arguments: Arguments) -> Markup:
+    """Whether the studio's own copy is to go as well, where there is one: that of a dataset which was uploaded."""
+    if arguments.get("aggregate") != "dataset":
+        return Markup("")
+    dataset = await studio.ask("GetDataset", id=arguments.get("id", ""))
+    if not str(dataset["location"]).startswith(f"{SCHEME}uploads/"):
+        return Markup("")
+    box = tag("input", type="checkbox", name="delete_files")
+    return tag("label", box, " ", say("uses.delete_copy", size=bytes_text(dataset["bytes"])), kind="tb-check")
 
 
 def _names(found: list[Document]) -> Markup:

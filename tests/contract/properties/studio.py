@@ -26,6 +26,7 @@ from tunebus.services.platform.decisions import PreparedCommand
 from tunebus.services.platform.ledger import Ledger, Result
 from tunebus.services.registry import config_body, internal
 from tunebus.services.registry.adapter_folder import AdapterFolder
+from tunebus.services.registry.copies import UploadedFile
 from tunebus.services.registry.dataset import PreparedDataset
 from tunebus.services.registry.domain import RegistryDomain
 from tunebus.services.registry.export_record import on_record
@@ -175,6 +176,8 @@ class Studio:
                 return PreparedRun(RunFolder(sha256=digest(str(asked.path)), last_step=9, curves=["loss"]), "/runs")
             case ask.AddConfig():
                 return config_body.read(asked.type, asked.config)
+            case ask.RemoveDataset():
+                return UploadedFile(bytes=7)
             case ask.RemoveFineTuningJob() | ask.RemoveEvaluationJob() | ask.RemoveExportJob():
                 return JobFiles(bytes=5)
             case ask.CloneFineTuningJob() | ask.BranchFineTuningJob() | ask.ExtendFineTuningJob():

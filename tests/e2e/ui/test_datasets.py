@@ -67,6 +67,11 @@ def test_an_uploaded_file_is_looked_at_added_and_shown(browsing: Browsing, serve
         page.get_by_role("link", name="Download").click()
     assert Path(download.value.path()).read_text() == rows(50)
     assert download.value.suggested_filename == "sums.jsonl"
+    page.get_by_role("button", name="Remove").click()
+    page.locator("#tb-remove").get_by_label("Delete the studio's copy as well").check()
+    page.locator("#tb-remove").get_by_role("button", name="Remove").click()
+    page.wait_for_url("**/datasets")
+    eventually(lambda: not kept.exists(), "the copy is deleted", 30)
 
 
 def test_a_file_that_no_studio_takes_is_refused_before_it_travels(browsing: Browsing, tmp_path: Path) -> None:

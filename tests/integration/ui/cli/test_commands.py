@@ -82,6 +82,31 @@ def test_a_file_of_ones_own_is_uploaded_where_the_studio_does_not_read_it(shell:
     shell.data("dataset", "add", str(file), "--name", "again", "--upload", "--skip-broken")
 
 
+def test_the_copy_of_an_upload_goes_with_its_dataset_and_doctor_tells_of_one_that_stayed(shell: Shell) -> None:
+    file = shell.write("copied.jsonl", rows(31))
+    first, second = (
+        shell.data("dataset", "add", file, "--name", name, "--upload")["id"] for name in ("copy-a", "copy-b")
+    )
+    kept = shell.studio.run("dataset", "remove", "copy-a", "--delete-files")
+    assert kept.returncode == 0
+    assert "its copy stays for dataset 'copy-b'" in kept.stderr
+    removed = shell.studio.run("dataset", "remove", "copy-b")
+    assert f"its copy stays; delete it: tunebus dataset remove {second} --delete-files" in removed.stderr
+
+    def uploads() -> dict[str, Any]:
+        checks = json.loads(shell.studio.run("doctor", "--json").stdout)["checks"]
+        return dict(next(one for one in checks if one["name"] == "uploads"))
+
+    before = uploads()
+    assert (before["state"], "no dataset names" in before["message"]) == ("note", True)
+    deleted = shell.studio.run("dataset", "remove", first, "--delete-files")
+    assert "its copy is being deleted" in deleted.stderr
+    eventually(lambda: uploads()["message"] != before["message"], "the copy is deleted", 30)
+    assert (
+        "was not uploaded" in shell.error("dataset", "remove", "starter-questions", "--delete-files", code=3)["message"]
+    )
+
+
 def test_a_dataset_is_added_listed_shown_and_previewed(shell: Shell) -> None:
     shell.write("faq.jsonl", rows(30))
     ended = subprocess.run(
