@@ -124,6 +124,11 @@ def _job(table: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
     )
 
 
+def _uses(table: str, *columns: str) -> tuple[Index, ...]:
+    """What finds the jobs that use a thing: a removal asks for them, and so does whoever looks at the thing."""
+    return tuple(Index(f"ix_{table}_{column}", column, "position") for column in columns)
+
+
 datasets = Table(
     "datasets",
     metadata,
@@ -253,6 +258,7 @@ fine_tuning_jobs = Table(
     Index("ix_fine_tuning_jobs_state", "state"),
     Index("ix_fine_tuning_jobs_adapter_name", "adapter_name"),
     Index("ix_fine_tuning_jobs_imported_sha256", "imported_sha256"),
+    *_uses("fine_tuning_jobs", "base_model_id", "dataset_id", "prompt_id", "adapter_id"),
 )
 
 evaluation_jobs = Table(
@@ -266,6 +272,7 @@ evaluation_jobs = Table(
     Index("ix_evaluation_jobs_position", "position"),
     Index("ix_evaluation_jobs_state", "state"),
     Index("ix_evaluation_jobs_parent_id", "parent_id"),
+    *_uses("evaluation_jobs", "base_model_id", "dataset_id", "prompt_id", "adapter_id"),
 )
 
 export_jobs = Table(
@@ -280,6 +287,7 @@ export_jobs = Table(
     Column("registered_model", Text),
     Index("ix_export_jobs_position", "position"),
     Index("ix_export_jobs_state", "state"),
+    *_uses("export_jobs", "base_model_id", "adapter_id"),
 )
 
 all_jobs = Table(

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     Double,
     Identity,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -17,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0001"  # the migration this code was written for; a test compares it with the newest script
+REVISION = "0002"  # the migration this code was written for; a test compares it with the newest script
 REVISION_TABLE = "ledger_revision"  # not Alembic's usual name, so that a database may be shared with MLflow
 
 POSITION = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER is SQLite's row id
@@ -41,6 +42,9 @@ events = Table(
     Column("meta", DOCUMENT, nullable=False),
     Column("recorded_at", Text, nullable=False),
     UniqueConstraint("stream_id", "version"),
+    Index("ix_events_correlation_id", "correlation_id", "position"),
+    Index("ix_events_causation_id", "causation_id", "position"),
+    Index("ix_events_actor", "actor", "position"),
     sqlite_autoincrement=True,
 )
 

@@ -182,6 +182,35 @@ def test_migrating_again_changes_nothing(ledger: Ledger, engine: Engine) -> None
     assert counts(engine) == [1, 1, 1]
 
 
+def test_a_ledger_of_the_first_version_is_brought_to_this_one_with_what_it_holds(
+    database_url: str, opened: Opener
+) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    engine = opened(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(database.MIGRATIONS))
+    with database.write(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO events (event_id, stream_id, version, type, schema_version, data, actor, meta,"
+                " recorded_at) VALUES ('e', 'prompt/p', 1, 'PromptRemoved', 1, '{}', 'ada', '{}',"
+                " '2026-01-01T00:00:00.000000Z')"
+            )
+        )
+    with pytest.raises(TunebusError, match="older version"):
+        database.check_schema(engine)
+    database.migrate(engine)
+    database.check_schema(engine)
+    with database.read(engine) as connection:
+        assert connection.scalar(text("SELECT actor FROM events")) == "ada"
+    names = {index["name"] for index in inspect(engine).get_indexes("events")}
+    assert names >= {"ix_events_actor", "ix_events_causation_id", "ix_events_correlation_id"}
+
+
 def test_processes_may_migrate_at_once(database_url: str, opened: Opener) -> None:
     failures: list[BaseException] = []
 
