@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import sys
-from tunebus.services.platform import cursors, database, deadletters, leases, ledger, studio
+from tunebus.services.platform import cursors, database, deadletters, leases, ledger
 database.open_engine("sqlite:///never-opened.db")
 print(*(name for name in ("alembic", "psycopg", "nats", "faststream", "torch") if name in sys.modules))
 """
