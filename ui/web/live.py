@@ -37,6 +37,7 @@ class _Rendering:
 
     version: str = ""
     until: float = math.inf
+    whole: bool = True
     parts: Mapping[str, Markup] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -51,15 +52,18 @@ class Live:
 
     async def answer(self, page: Page, request: Request) -> Response:
         """204 while nothing changed since the version that the browser names, else the parts it does not show yet:
-        `{"version", "parts": {name: html}, "marks": {name: mark}}`."""
+        `{"version", "parts": {name: html}, "marks": {name: mark}}`. Parts that it shows and that its address does not
+        have are emptied, unless the page could not be read."""
         arguments = dict(request.query_params)
         version, marks = _seen(request)
         shown = await self._shown(page, arguments)
         if shown.version == version:
             return Response(status_code=204)
         news = {name: html for name, html in shown.parts.items() if marks.get(name) != shown.marks[name]}
+        if shown.whole:
+            news |= {name: Markup("") for name, mark in marks.items() if mark and name not in shown.parts}
         return JSONResponse(
-            {"version": shown.version, "parts": news, "marks": {name: shown.marks[name] for name in news}}
+            {"version": shown.version, "parts": news, "marks": {name: shown.marks.get(name, "") for name in news}}
         )
 
     async def _shown(self, page: Page, arguments: Arguments) -> _Rendering:
@@ -71,8 +75,8 @@ class Live:
         async with rendering.lock:
             version = await self._version(page)
             if rendering.version != version or time.monotonic() >= rendering.until:
-                parts, whole = await self._render(page, arguments)
-                rendering.until = math.inf if whole else time.monotonic() + RETRY_SECONDS
+                parts, rendering.whole = await self._render(page, arguments)
+                rendering.until = math.inf if rendering.whole else time.monotonic() + RETRY_SECONDS
                 rendering.marks = {name: digest(html) for name, html in parts.items()}
                 rendering.parts = parts
                 rendering.version = version

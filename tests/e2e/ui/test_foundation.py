@@ -94,6 +94,17 @@ def test_a_sorting_takes_along_what_was_typed_a_moment_before(browsing: Browsing
     expect(page.locator("#tb-models tbody tr").first).to_contain_text("starter")
 
 
+def test_a_page_waits_for_a_script_that_comes_late(browsing: Browsing) -> None:
+    page = browsing.open("/")
+    held: list[Route] = []
+    page.route("**/training.js", held.append)
+    with page.expect_response("**/live/train*"):
+        page.goto(f"{browsing.url}/train?dataset=starter-questions&model=starter", wait_until="commit")
+    expect(page.locator("#tb-train")).to_have_count(0)
+    held[0].continue_()
+    expect(page.locator("[data-step-state=review]")).to_contain_text("ready")
+
+
 def test_what_a_paused_registry_did_not_confirm_is_learnt_later_also_after_a_reload(
     browsing: Browsing, served: Studio
 ) -> None:

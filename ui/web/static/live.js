@@ -12,6 +12,11 @@ export function say(key, values = {}) {
   return words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
+/** Every script of ours has run, in whatever order they came, so that each hears of the parts that are placed. */
+const furnished = Promise.allSettled(
+  [...document.querySelectorAll('script[type="module"][src^="/tunebus/"]')].map(({ src }) => import(src)),
+);
+
 let version = "";
 let marks = {};
 let build = "";
@@ -39,6 +44,7 @@ async function ask() {
     if (answer.status === 401) window.location.reload();
     if (answer.status !== 200) return;
     const news = await answer.json();
+    await furnished;
     version = news.version;
     Object.assign(marks, news.marks);
     for (const [name, html] of Object.entries(news.parts)) waiting.set(name, html);

@@ -8,6 +8,7 @@ const TYPING = 250;
 const NAMES_TRIED = 20;
 const CONFIGS = ["configs.lora", "configs.training_arguments"];
 const PATIENCE = 5000;
+const CHANGED = 1000;
 const touched = new Set();
 let spellings = {};
 let spelling = "cli";
@@ -15,6 +16,7 @@ let asking = 0;
 const AGAIN = 1500;
 let underWay = 0;
 let typing = 0;
+let stale = false; // the studio changed while an answer was on its way, which it does not make worthless
 let due = false; // something was typed that nothing was asked about yet
 let settling = false;
 let settled = false;
@@ -26,9 +28,10 @@ const byName = (form, name) => form.elements.namedItem(name);
 /** Asks what the form comes to, and shows it, unless something else was typed meanwhile. */
 async function check(form) {
   clearTimeout(typing);
-  due = false;
+  due = stale = false;
   underWay += 1;
   await ask(form, ++asking).finally(() => { underWay -= 1; });
+  if (stale && !underWay && form.isConnected) soon(form, CHANGED);
 }
 
 async function ask(form, number) {
@@ -350,5 +353,6 @@ document.addEventListener("tunebus:changed", () => {
   if (!form) return;
   follow(form);
   adapt(form);
-  soon(form, 1000);
+  if (underWay) stale = true;
+  else soon(form, CHANGED);
 });

@@ -84,6 +84,22 @@ async def test_only_what_changed_is_sent(studio: Watched, shown: Shown) -> None:
     assert (await ask(live, shown, seen=as_seen(later, news["marks"])))[0] == 204
 
 
+async def test_what_a_new_address_does_not_have_is_emptied_but_not_what_could_not_be_read(
+    studio: Watched, shown: Shown
+) -> None:
+    live = Live(studio)
+    _, news = await ask(live, shown)
+    del shown.parts["b"]
+    status, later = await ask(live, shown, "id=", as_seen({**news, "version": ""}))
+    assert (status, later["parts"]) == (200, {"b": ""})
+    seen = {**news["marks"], **later["marks"]}
+    studio.now = "2"
+    assert (await ask(live, shown, "id=", as_seen(later, seen)))[1]["parts"] == {}, "it is told once"
+    shown.trouble = fail(Code.UNAVAILABLE, "the database is away")
+    _, trouble = await ask(live, shown, "id=x", as_seen({**news, "version": ""}))
+    assert set(trouble["parts"]) == {WARNING}
+
+
 async def test_all_who_look_at_an_address_share_one_rendering(studio: Watched, shown: Shown) -> None:
     live = Live(studio)
     for _ in range(20):
