@@ -44,6 +44,17 @@ def test_extreme_logits_stay_finite() -> None:
     assert bool(torch.isfinite(hidden.grad).all())
 
 
+def test_where_many_tokens_are_the_likeliest_only_the_one_that_would_be_chosen_counts() -> None:
+    weight, targets = torch.zeros(50, 8), torch.arange(50)
+    weight[7] = 1.0
+    hidden = torch.zeros(50, 8)
+    hidden[7], hidden[9] = 1.0, -1.0
+    total, correct = frozen_head_loss(hidden, weight, None, targets, torch.float32)
+    likeliest = F.linear(hidden, weight).argmax(dim=1)
+    assert int(correct) == int((likeliest == targets).sum()) == 2
+    torch.testing.assert_close(total, F.cross_entropy(F.linear(hidden, weight), targets, reduction="sum"))
+
+
 def test_bfloat16_is_close() -> None:
     torch.manual_seed(0)
     hidden, weight, targets = torch.randn(40, 64), torch.randn(500, 64) / 8, torch.randint(0, 500, (40,))
