@@ -7,8 +7,9 @@ Codes are stable: clients branch on them, messages may change.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -132,10 +133,44 @@ def from_validation(error: ValidationError, known_fields: Iterable[str], prefix:
                 )
             )
             continue
-        message = item["msg"].removeprefix("Value error, ")
-        message = "is required" if item["type"] == "missing" else f"{message}, not {_short(item['input'])}"
+        message = "is required" if item["type"] == "missing" else f"{_plainly(item)}, not {_short(item['input'])}"
         problems.append(Problem(code=Code.INVALID, message=message, param=param))
     return combine(problems)
+
+
+PATTERNS = {
+    r"^[A-Za-z0-9_-]+$": "may hold letters, digits, - and _ only",
+    r"^[^\r\n]*$": "must be one line",
+    r"^[^/:%]+$": "may hold no /, : or %",
+    r"^[0-9a-f]{40}$": "must be 40 hexadecimal digits",
+    r"^[0-9a-f]{64}$": "must be 64 hexadecimal digits",
+}
+"""What the contract's patterns ask for, in words."""
+_KINDS = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
+    "string": "must be text",
+    "list": "must be a list",
+    "dict": "must be an object",
+    "model": "must be an object",
+}
+_OF_KIND = ("type", "parsing", "attributes_type", "from_float")
+
+
+def _plainly(item: Mapping[str, Any]) -> str:
+    """What pydantic found, in the words of the errors here."""
+    kind, _, rest = str(item["type"]).partition("_")
+    if kind in _KINDS and rest in _OF_KIND:
+        return _KINDS[kind]
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "string_pattern_mismatch":
+        pattern = message.partition("'")[2].removesuffix("'")
+        return PATTERNS.get(pattern, message)
+    for begin, instead in (("Input should be ", "must be "), ("String should have ", "must have ")):
+        if message.startswith(begin):
+            return instead + message.removeprefix(begin)
+    return message
 
 
 def _short(value: object) -> str:

@@ -167,10 +167,10 @@ def _letters(parts: Parts) -> Parts:
 
 
 def _unknown(column: Column, field: str, features: Sequence[str], extra: Sequence[str]) -> Problem:
-    there = f"features: {', '.join(features)}"
+    there = f"its columns: {', '.join(features)}"
     if extra:
         there += f"; also {' and '.join('{' + name + '}' for name in extra)}"
     if any(mark in column.name for mark in ".[:!"):
         there = f"a placeholder is a column's name, without attribute, index or format; {there}"
-    message = f"{{{column.name}}} at position {column.position} is no feature of the dataset"
+    message = f"{{{column.name}}} at position {column.position} is no column of the dataset"
     return Problem(code=Code.INVALID, message=message, param=field, hint=there)

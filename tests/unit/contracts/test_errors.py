@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
-from tunebus.contracts.commands import AddDataset, StartFineTuningJob, command_type, validate
-from tunebus.contracts.errors import EXIT_CODES, Code, Problem, TunebusError, combine, nearest
+from tunebus.contracts.commands import COMMANDS, AddDataset, StartFineTuningJob, command_type, validate
+from tunebus.contracts.errors import EXIT_CODES, PATTERNS, Code, Problem, TunebusError, combine, nearest
 
 
 def test_every_code_has_an_exit_code() -> None:
@@ -53,3 +56,35 @@ def test_several_problems_become_one_with_details() -> None:
 
 def test_nothing_near_is_none() -> None:
     assert nearest("zzz", ["name", "path"]) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("learning_rate", "fast", "must be a number, not 'fast'"),
+        ("learning_rate", -1, "must be greater than 0, not -1"),
+        ("batch_size", "a few", "must be a whole number, not 'a few'"),
+        ("batch_size", 1.5, "must be a whole number, not 1.5"),
+        ("hold", "perhaps", "must be true or false, not 'perhaps'"),
+        ("labels", "one", "must be a list, not 'one'"),
+        ("adapter_name", "my first one", "may hold letters, digits, - and _ only, not 'my first one'"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(field: str, value: object, words: str) -> None:
+    with pytest.raises(TunebusError) as refused:
+        validate(StartFineTuningJob, {"base_model_id": "m", "dataset_id": "d", field: value})
+    assert refused.value.problem.message == words
+
+
+def test_every_pattern_of_the_contract_is_told_in_words() -> None:
+    asked = set(patterns([kind.model_json_schema() for kind in COMMANDS.values()]))
+    assert asked
+    assert asked <= set(PATTERNS)
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    inside = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    if isinstance(schema, dict) and isinstance(schema.get("pattern"), str):
+        yield schema["pattern"]
+    for part in inside:
+        yield from patterns(part)

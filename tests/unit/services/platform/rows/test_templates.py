@@ -53,7 +53,7 @@ class TestCheck:
         (problem,) = check(templates(given="{question}"), ["q", "a"])
         assert problem.param == "input_template"
         assert "{question}" in problem.message
-        assert "features: q, a" in (problem.hint or "")
+        assert "its columns: q, a" in (problem.hint or "")
 
     def test_all_faults_at_once(self) -> None:
         problems = check(templates("{x}{completion}", "{y", " "), ["q", "a"])
