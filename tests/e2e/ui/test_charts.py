@@ -17,6 +17,10 @@ import nats
 import pytest
 from playwright.sync_api import Page, Response, expect
 from tunebus.contracts.subjects import Subjects
+from tunebus.services.platform import database
+from tunebus.services.platform.settings import load_settings
+from tunebus.services.projector.parsing import AttemptRow, Rows
+from tunebus.services.projector.store import Store
 
 from tests.fixtures.browser import Browsing
 from tests.fixtures.studio import Studio, eventually
@@ -264,6 +268,91 @@ def test_a_log_shows_its_end_and_is_searched_whole(browsing: Browsing, served: S
     assert Path(whole.value.path()).read_text() == text
 
 
+LOG_BYTES = 100_000_000
+
+
+@pytest.fixture
+def talkative(served: Studio) -> str:
+    """A job with a log of 100 MB, written by the projector's own store."""
+    job = start(served, adapter_name="talkative", lora={"target_modules": ["no_such_layer"]})
+    with served.client() as client:
+        eventually(lambda: client.get_fine_tuning_job(id=job)["state"] == "failed", "the job has failed", 120)
+    line = "12:00:00 INFO " + "all is well " * 8
+    first = "12:00:00 WARNING the needle in the haystack\n"
+    piece = first + f"{line}\n" * 800
+    logs, begin = [], int(asked(served, "GetLog", job_id=job, tail=1000)["next_offset"])
+    offset = begin
+    while offset < begin + LOG_BYTES:
+        logs.append((job, 1, offset, 100_000 + len(logs), piece, time.time()))
+        offset += len(piece)
+        piece = f"{line}\n" * 800
+    engine = database.open_engine(load_settings({}, home=served.home).telemetry_url, synchronous="NORMAL")
+    Store(engine).write(Rows(logs=logs, attempts={(job, 1): AttemptRow(100_000 + len(logs), time.time())}))
+    engine.dispose()
+    assert asked(served, "GetLog", job_id=job, attempt=1, tail=10)["next_offset"] == offset
+    return job
+
+
+def test_a_long_log_costs_each_update_its_new_bytes_and_is_searched_whole(
+    browsing: Browsing, served: Studio, talkative: str
+) -> None:
+    sizes: list[int] = []
+
+    def heard(response: Response) -> None:
+        if "/data/log?" in response.url:
+            sizes.append(int(response.headers["content-length"]))
+
+    page = browsing.open("/jobs")
+    page.on("response", heard)
+    page.goto(f"{browsing.url}/jobs?id={talkative}&tab=logs")
+    lines = page.locator(".tb-log-lines > div")
+    expect(lines.last).to_contain_text("all is well")
+    expect(page.get_by_role("button", name="Earlier lines")).to_be_visible()
+    assert lines.count() <= 2_000
+    assert sum(sizes) < 400_000
+
+    for number in range(3):
+        sizes.clear()
+        end = asked(served, "GetLog", job_id=talkative, attempt=1, tail=10)["next_offset"]
+        text = f"12:00:01 INFO news {number}\n"
+        told(served, talkative, [{"k": "log", "n": 900_000 + number, "t": time.time(), "offset": end, "text": text}])
+        expect(lines.last).to_have_text(text.strip())
+        assert 0 < sum(sizes) < 5_000
+
+    page.get_by_label("Search all of it").fill("needle in the")
+    expect(lines).to_have_count(1)
+    expect(lines.first.locator("mark")).to_have_text("needle in the")
+    page.get_by_label("Search all of it").fill("")
+    expect(lines.last).to_have_text("12:00:01 INFO news 2")
+
+
+def test_ten_runs_are_compared_and_no_more(browsing: Browsing, served: Studio) -> None:
+    rates = [round(0.0001 * number, 4) for number in range(1, 12)]
+    jobs = [start(served, adapter_name=f"rate-{at:02}", learning_rate=one, hold=True) for at, one in enumerate(rates)]
+    for at, job in enumerate(jobs):
+        losses = [{"step": step, "values": {"loss": 3.0 - at / 10 - step / 100}} for step in range(1, 41)]
+        told(served, job, [{"k": "metric", "n": one["step"], "t": time.time(), **one} for one in losses])
+    eventually(lambda: asked(served, "GetMetrics", job_id=jobs[-1], points=2)["last_step"] == 40, "all is written", 60)
+    page = browsing.open(f"/compare?ids={','.join(jobs)}")
+    expect(page.locator("#tb-compare-runs tbody tr")).to_have_count(10)
+    expect(page.locator("#tb-compare-runs")).not_to_contain_text("rate-10")
+    page.locator("#tb-chart-compare-loss").scroll_into_view_if_needed()
+    for at, job in enumerate(jobs[:10]):
+        line = drawn(page, f"rate-{at:02}", 40, "#tb-chart-compare-loss")["lines"][f"rate-{at:02}"]
+        loss = asked(served, "GetMetrics", job_id=job, names=["loss"])["series"]["loss"]
+        assert (line["x"], line["y"]) == (loss["steps"], loss["values"])
+    settings = page.locator("#tb-compare table", has_text="learning_rate")
+    expect(settings.locator("tbody tr")).to_have_count(1)
+    assert settings.locator("tbody td").all_inner_texts()[1:] == [f"{rate:g}" for rate in rates[:10]]
+    expect(page.get_by_text("as many as are shown side by side")).to_be_attached()
+    page.get_by_role("link", name="Take rate-03 out of the comparison").click()
+    expect(page.locator("#tb-compare-runs tbody tr")).to_have_count(9)
+    for job in jobs:
+        with served.client() as client:
+            client.send("StopFineTuningJob", id=job)
+            client.send("RemoveFineTuningJob", id=job)
+
+
 def test_runs_side_by_side_show_what_differs(browsing: Browsing, served: Studio, trained: str, measured: str) -> None:
     page = browsing.open("/compare")
     for name in ("charted", "measured"):
@@ -277,7 +366,7 @@ def test_runs_side_by_side_show_what_differs(browsing: Browsing, served: Studio,
     assert plotted(page, "#tb-chart-compare-loss")["lines"]["charted"]["y"] == charted["values"]
     page.reload()
     drawn(page, "charted", 1, "#tb-chart-compare-loss")
-    page.get_by_role("link", name="Remove measured from the comparison").click()
+    page.get_by_role("link", name="Take measured out of the comparison").click()
     expect(page.locator("#tb-compare")).to_contain_text("one more run")
     page.go_back()
     expect(settings).to_be_visible()
