@@ -168,8 +168,8 @@ def sparkline(values: Sequence[float | str | None], label: str) -> Markup:
     """A small curve without axes; values that are no number leave a gap. `label` says what it shows."""
     numbers = [value if isinstance(value, int | float) else None for value in values]
     finite = [value for value in numbers if value is not None]
-    if not finite:
-        return Markup("")
+    if len(numbers) < 2 or not finite:
+        return Markup("")  # one value is no curve
     low, span = min(finite), (max(finite) - min(finite)) or 1.0
     width, height, edge = 100, 24, 2
     wide = (width - 2 * edge) / max(1, len(numbers) - 1)

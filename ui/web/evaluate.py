@@ -44,6 +44,8 @@ from tunebus.ui.web.words import phrase, say
 ROWS = 20
 LISTED = 20
 CHOICES = 200
+FEW = 30
+"""Below so many rows a figure moves by several points when one answer is another."""
 ORDERS = ("original", "best", "worst", "random")
 ROW_METRICS = ("rouge_l", "exact_match", "loss", "rouge_1", "rouge_2")
 _PARTS = ("comparison", "answers", "evaluate-head", "evaluating", "comparisons")
@@ -263,13 +265,12 @@ async def plan(studio: Studio, arguments: Arguments) -> Markup:
         (one["dataset_id"], one["dataset_fraction"], one["train_test_split"], one["split_seed"]): one for one in known
     }
     for one in shapes.values():
-        share, seed = f"{one['train_test_split']:g}", one["split_seed"]
         words = say(
             "evaluate.split_of",
             dataset=one["dataset_name"],
-            fraction=f"{one['dataset_fraction']:g}",
-            share=share,
-            seed=seed,
+            fraction=f"{100 * one['dataset_fraction']:.4g} %",
+            held=f"{100 * (1 - one['train_test_split']):.4g} %",
+            seed=one["split_seed"],
         )
         lines.append(tag("p", words, kind="tb-small"))
     if len({one["dataset_id"] for one in known}) < len(shapes):
@@ -390,6 +391,7 @@ def _note(jobs: Sequence[Document]) -> Markup:
     words = []
     if scored:
         words.append(say("evaluate.scored" if jobs[0]["dataset_id"] else "evaluate.answered", count=scored))
+        words += [say("evaluate.few")] if jobs[0]["dataset_id"] and scored < FEW else []
     if majority is not None:
         words.append(say("evaluate.majority", share=f"{100 * majority:.1f}"))
     return tag("p", " ".join(words), kind="tb-small") if words else Markup("")

@@ -55,6 +55,7 @@ def form(adapter: Document | None, model: Document) -> Markup:
     button = tag("button", say("exporting.start"), type="submit", kind="tb-button tb-primary", id="tb-export-start")
     return tag(
         "form",
+        tag("h2", say("exporting.as")),
         tag("div", *fields, kind="tb-fields"),
         tag("p", say("exporting.help"), kind="tb-small"),
         tag("div", button, kind="tb-actions"),

@@ -78,9 +78,9 @@ def dialog(
     )
 
 
-def opener(words: str, id: str, kind: str = "") -> Markup:
+def opener(words: str, id: str, kind: str = "", **attributes: str) -> Markup:
     """The button that opens a dialog."""
-    return tag("button", words, type="button", kind=f"tb-button {kind}".strip(), data_dialog=id)
+    return tag("button", words, type="button", kind=f"tb-button {kind}".strip(), data_dialog=id, **attributes)
 
 
 def rename_dialog(command: str, id: str, name: str, **attributes: str) -> Markup:

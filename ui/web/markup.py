@@ -149,6 +149,14 @@ def ago(stamp: str | None, now: datetime) -> Markup:
     return tag("time", words, datetime=stamp, title=str(moment(stamp)), data_ago="")
 
 
+def memory_text(size: int | None) -> str:
+    """A size in the units of memory, in which workers and commands count it: `1.2 GiB`."""
+    if size is None:
+        return "–"
+    unit, amount = ("GiB", size / 1024**3) if size >= 1024**3 else ("MiB", size / 1024**2)
+    return f"{amount:.0f} {unit}" if amount >= 100 else f"{amount:.1f} {unit}"
+
+
 def bytes_text(size: int | None) -> str:
     """A size in the units of disks: `374 kB`."""
     if size is None:

@@ -19,7 +19,7 @@ from tunebus.ui.web.training.composing import CLONE, as_clone, chosen_configs, c
 from tunebus.ui.web.training.form import ACTION, CHECK, form
 from tunebus.ui.web.words import say
 
-_FIXED = {"dataset": "dataset_id", "model": "base_model_id"}
+_FIXED = {"dataset": "dataset_id", "prompt": "prompt_id", "model": "base_model_id"}
 
 
 def build(studio: Studio, blocks: Any) -> None:
@@ -110,7 +110,7 @@ async def example(studio: Studio, arguments: Arguments) -> Markup:
     asked = {"prompt_id": prompt} if prompt else {}
     if prompt or dataset["format"] == "prompt":
         seen = await studio.over_bus("RenderPrompt", dataset_id=dataset["id"], seed=number, **asked)
-        shown, row = seen, seen["row_number"]
+        shown, row = seen, seen["row_number"] - 1
     else:
         seen = await studio.over_bus("PreviewDataset", id=dataset["id"], limit=20, **asked)
         if not seen["rendered"]:

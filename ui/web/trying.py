@@ -13,6 +13,7 @@ from typing import Any
 
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.identifiers import utc_now
+from tunebus.contracts.recipes import GenerationSettings
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.comparison import base_first
 from tunebus.ui.web.forms import labelled
@@ -27,6 +28,7 @@ from tunebus.ui.web.words import say
 TRIES = 5
 KEPT = 256
 SEPARATOR = "---"
+MOST_TOKENS = str(GenerationSettings().max_new_tokens)
 OTHERS = 50
 
 Answers = Mapping[int, Document]
@@ -63,7 +65,7 @@ def form(
             )
             fields.append(_field("others", say("trying.others"), many, say("trying.others_help")))
     numbers = [
-        _number("generation.max_new_tokens", generation.get("max_new_tokens"), "128", "1", whole=True),
+        _number("generation.max_new_tokens", generation.get("max_new_tokens"), MOST_TOKENS, "1", whole=True),
         _number("generation.temperature", generation.get("temperature"), "0", "0"),
         _number("generation.top_p", generation.get("top_p"), "1", "0"),
         _number("generation.top_k", generation.get("top_k"), "0", "0", whole=True),

@@ -50,7 +50,7 @@ def test_an_uploaded_file_is_looked_at_added_and_shown(browsing: Browsing, serve
     assert kept.read_text() == rows(50)
     shown = page.locator("#tb-dataset")
     expect(shown).to_contain_text("7 + 7?")
-    page.get_by_role("link", name="On", exact=True).click()
+    page.get_by_role("link", name="Next", exact=True).click()
     expect(shown.locator("tbody tr").first).to_contain_text("21")
     expect(shown.locator("tbody tr").first).to_contain_text(seen["rows"][0]["question"])
     assert parse_qs(urlsplit(page.url).query)["from"] == ["20"]
@@ -80,7 +80,7 @@ def test_a_file_that_no_studio_takes_is_refused_before_it_travels(browsing: Brow
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     for name, body, words in (
         ("large.jsonl", b"x" * (UPLOAD_LIMIT_MB * 1_000_000 + 1), "an upload may have 1.0 MB"),
-        ("picture.png", b"x", "is no kind of dataset"),
+        ("picture.png", b"x", "no file of rows that can be read"),
         ("empty.csv", b"", "is empty"),
     ):
         file = tmp_path / name
@@ -101,9 +101,13 @@ def test_columns_get_their_roles_and_broken_rows_are_named_by_line(
     page.get_by_label("Path of a file").fill("/etc/passwd.csv")
     page.get_by_role("button", name="Look at it").click()
     expect(page.locator("#tb-look [role=alert]")).to_contain_text("outside the folders")
-    page.get_by_label("Path of a file").fill(str(file))
-    page.get_by_role("button", name="Look at it").click()
+    (data / "other.csv").write_text("frage,antwort\nq,a\n")
     look = page.locator("#tb-look")
+    for one in (data / "other.csv", file):
+        page.get_by_label("Path of a file").fill(str(one))
+        page.get_by_role("button", name="Look at it").click()
+        expect(look.locator(".tb-recognised")).to_contain_text(one.name)
+        expect(look.locator("#tb-datasets-name")).to_have_value(one.stem)
     expect(look).to_contain_text("line 17")
     look.get_by_label("Format").select_option("prompt_completion")
     expect(look).to_contain_text("there is no column for prompt, completion")

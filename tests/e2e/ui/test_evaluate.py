@@ -74,7 +74,7 @@ def test_what_is_ticked_is_scored(browsing: Browsing, served: Studio, contents: 
     form = page.locator("#tb-evaluate-form")
     expect(form.locator(f'[name="adapters.{contents.adapter}"]')).to_be_checked()
     expect(page.locator("#tb-evaluate-plan")).to_contain_text("2 jobs")
-    expect(page.locator("#tb-evaluate-plan")).to_contain_text("training share 0.9")
+    expect(page.locator("#tb-evaluate-plan")).to_contain_text("10 % of these were held out")
     page.get_by_label("Score the base model of each adapter as well").uncheck()
     expect(page.locator("#tb-evaluate-plan")).to_contain_text("1 job")
     page.get_by_label("Rows at most").fill("3")

@@ -111,7 +111,7 @@ def test_an_adapter_is_tried_exported_and_taken_along(
     asking = browsing.open(f"/adapters?id={contents.adapter}&tab=try")
     asking.locator("#tb-try-prompts").fill(f"Which part has OrderedDict?\n---\n{HOSTILE}")
     asking.get_by_text("Sampling").click()
-    asking.get_by_label("Most new tokens").fill("24")
+    asking.get_by_label("New tokens at most").fill("24")
     asking.locator("#tb-try-ask").click()
     tried = asking.locator("#tb-tries .tb-try").first
     expect(tried.locator(".tb-try-prompt").nth(1)).to_have_text(HOSTILE)
@@ -134,7 +134,10 @@ def test_an_adapter_is_tried_exported_and_taken_along(
             assert said.text_content() == row["answer"]
     asking.get_by_role("link", name="Ask again").first.click()
     expect(asking.locator("#tb-try-prompts")).to_have_value(f"Which part has OrderedDict?\n---\n{HOSTILE}")
-    expect(asking.get_by_label("Most new tokens")).to_have_value("24")
+    expect(asking.get_by_label("New tokens at most")).to_have_value("24")
+    asking.locator(".tb-tabs").get_by_role("link", name="Take it").click()
+    expect(asking.locator("#tb-download")).to_be_visible()
+    expect(asking.locator("#tb-try-form, .tb-try")).to_have_count(0)
 
     expect(export).to_contain_text("it gave the same answer to 20 of 20", timeout=ANSWER_MS)
     with served.client() as client:

@@ -69,9 +69,9 @@ def test_each_field_says_at_once_what_is_wrong_with_it(browsing: Browsing, serve
     fill(page, "adapter_name", "no spaces")
     for name, words in {
         "learning_rate": "greater than 0, not -1",
-        "batch_size": "valid integer, not 'a few'",
+        "batch_size": "must be a whole number, not 'a few'",
         "lora.r": "greater than 0",
-        "adapter_name": "should match",
+        "adapter_name": "may hold letters, digits, - and _ only",
     }.items():
         one = page.locator(f"[name='{name}']")
         expect(one).to_have_attribute("aria-invalid", "true")
@@ -152,6 +152,19 @@ def test_presets_and_the_address_set_the_fields_that_the_estimate_then_speaks_of
     expect(page.locator("[data-when-method=lora]")).to_be_hidden()
     expect(page.locator("#tb-spelling")).to_contain_text('"method": "full"')
     expect(page.locator("#tb-spelling")).not_to_contain_text("lora")
+
+
+def test_the_address_chooses_the_prompt_and_the_way_to_start_stays_in_sight(browsing: Browsing, served: Studio) -> None:
+    with served.client() as client:
+        templates = {"prompt_template": "{input}\n{completion}", "completion_template": "{answer}"}
+        for name, asks in (("asks-politely", "Please: {question}"), ("asks-newer", "{question}")):
+            made = client.send("AddPrompt", name=name, dataset_id="starter-questions", input_template=asks, **templates)
+            assert made.error is None, made.error
+    page = open_form(browsing, f"{CHOSEN}&prompt=asks-politely")
+    expect(page.locator("[name=prompt_id] option:checked")).to_have_text("asks-politely")
+    expect(page.locator("#tb-train-example")).to_contain_text("Please: ")
+    page.locator("details[data-group=rest]").scroll_into_view_if_needed()
+    expect(page.locator("#tb-start")).to_be_in_viewport(ratio=1)
 
 
 def test_configs_made_for_the_chosen_model_come_first(browsing: Browsing, served: Studio) -> None:

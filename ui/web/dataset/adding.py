@@ -168,7 +168,7 @@ async def look(studio: Studio, arguments: Arguments) -> Markup:
     return tag(
         "div",
         tag("h2", say("datasets.look.title")),
-        _recognised(found),
+        _recognised(found, _name_of(asked)),
         _findings(found),
         _roles(found, asked, arguments),
         tag("h3", say("datasets.look.rows")),
@@ -191,13 +191,18 @@ def format_badge(name: str) -> Markup:
     return tag("span", say(f"datasets.format.{name}"), kind="tb-badge tb-format")
 
 
-def _recognised(found: Document) -> Markup:
+def _recognised(found: Document, name: str) -> Markup:
     rows = say(
         "datasets.look.all_rows" if found["complete"] else "datasets.look.first_rows",
         count=found["looked_at"],
         shown=f"{found['looked_at']:,}",
     )
-    said = phrase("datasets.look.recognised", type=found["type"].upper(), format=format_badge(found["format"]))
+    said = phrase(
+        "datasets.look.recognised",
+        name=tag("strong", name),
+        type=found["type"].upper(),
+        format=format_badge(found["format"]),
+    )
     parts: list[object] = [
         tag("p", icon("succeeded"), " ", said, kind="tb-recognised"),
         tag("p", rows, kind="tb-small"),
@@ -279,10 +284,7 @@ def _role(name: str, column: str, found: Document, format: Document) -> Markup:
 
 
 def _form(found: Document, asked: Mapping[str, Any]) -> Markup:
-    source = asked.get("path") or asked.get("upload") or ""
-    stem = PurePosixPath(source).stem
-    if "upload" in asked and len(stem) > 37 and stem[36] == "-":
-        stem = stem[37:]  # the bucket's names begin with an id
+    source = _source(asked)
     given = {name: value for name, value in asked.items() if name in ("type", "format", "column_mapping")}
     origin = "upload" if "upload" in asked else "path"
     # A refusal names `path`, `upload` or `format`; its words have their place beside these.
@@ -290,11 +292,11 @@ def _form(found: Document, asked: Mapping[str, Any]) -> Markup:
         tag("input", type="hidden", name=name, value=source if name == origin else "", data_key=name)
         for name in ("path", "upload")
     ]
-    return tag(
+    form = tag(
         "form",
         tag(
             "div",
-            text_field("datasets", "name", required="", maxlength="200", value=stem),
+            text_field("datasets", "name", required="", maxlength="200", value=PurePosixPath(_name_of(asked)).stem),
             text_field("datasets", "description", maxlength="10000"),
             kind="tb-columns-form",
         ),
@@ -309,3 +311,14 @@ def _form(found: Document, asked: Mapping[str, Any]) -> Markup:
         kind="tb-form",
         id="tb-add-form",
     )
+    return tag("div", form, data_key=f"add-{source}")  # another file has a form of its own
+
+
+def _source(asked: Mapping[str, Any]) -> str:
+    return str(asked.get("path") or asked.get("upload") or "")
+
+
+def _name_of(asked: Mapping[str, Any]) -> str:
+    """What the file is called where it came from; the names of uploads begin with an id."""
+    name = PurePosixPath(_source(asked)).name
+    return name[37:] if "upload" in asked and len(name) > 37 and name[36] == "-" else name

@@ -141,12 +141,13 @@ async def _tokens(studio: Studio, dataset: Document, arguments: Arguments) -> Ma
 
 async def _columns(studio: Studio, dataset: Document, arguments: Arguments) -> Markup:
     mapped = dataset["column_mapping"]
-    heads = [say(f"datasets.column.{name}") for name in ("name", "own", "nulls", "min", "mean", "max")]
+    own = ("own",) if mapped else ()
+    heads = [say(f"datasets.column.{name}") for name in ("name", *own, "nulls", "min", "mean", "max")]
     figures = {one["name"]: one for one in (dataset["statistics"] or {}).get("columns", ())}
     lines = [
         (
             tag("strong", name),
-            mapped.get(name, ""),
+            *([mapped.get(name, "")] if mapped else []),
             *(figures.get(name, {}).get(key) for key in ("nulls", "min_length", "mean_length", "max_length")),
         )
         for name in dataset["features"]

@@ -136,9 +136,11 @@ def _after_training(job: Document) -> list[object]:
         made: list[object] = []
         if job["checkpoint_step"]:
             words = say("jobs.do.resume", step=f"{job['checkpoint_step']:,}")
-            made.append(act(words, "ResumeFineTuningJob", same, kind=kinds, done=say("jobs.done.again")))
+            resume = {"done": say("jobs.done.again"), "title": say("jobs.why.resume")}
+            made.append(act(words, "ResumeFineTuningJob", same, kind=kinds, **resume))
             kinds = ""
-        made.append(act(say("jobs.do.retry"), "RetryFineTuningJob", same, kind=kinds, done=say("jobs.done.again")))
+        retry = {"done": say("jobs.done.again"), "title": say("jobs.why.retry")}
+        made.append(act(say("jobs.do.retry"), "RetryFineTuningJob", same, kind=kinds, **retry))
         return made
     made = []
     if job.get("adapter_id"):
@@ -164,6 +166,7 @@ def _derived(job: Document) -> list[object]:
         ],
         say("jobs.clone.do"),
         goto="/jobs?id={id}",
+        why=say("jobs.why.clone"),
     )
     steps = sorted({point["step"] for point in job["checkpoints"]}, reverse=True)[:STEPS]
     if steps:
@@ -182,6 +185,7 @@ def _derived(job: Document) -> list[object]:
             ],
             say("jobs.branch.do"),
             goto="/jobs?id={id}",
+            why=say("jobs.why.branch"),
         )
     if job["total_steps"] and job["state"] in ENDED:
         made.append(
@@ -192,6 +196,7 @@ def _derived(job: Document) -> list[object]:
                 confirm=say("jobs.rerun.sure"),
                 done=say("jobs.done.rerun"),
                 goto="/jobs?id={id}",
+                title=say("jobs.why.rerun"),
             )
         )
     return made
@@ -256,7 +261,9 @@ def _extend(job: Document) -> list[object]:
             labelled("tb-extend-name", say("jobs.clone.name"), name),
         ],
         say("jobs.extend.do"),
+        done=say("jobs.done.extended"),
         goto="/jobs?id={id}",
+        why=say("jobs.why.extend"),
     )
 
 
@@ -284,6 +291,7 @@ def _export(job: Document) -> list[object]:
             ),
         ],
         say("jobs.export.do"),
+        done=say("jobs.done.exporting"),
         goto="/jobs?id={id}",
     )
 
@@ -352,7 +360,8 @@ def _dialog(
     done: str = "",
     goto: str = "",
     kind: str = "",
+    why: str = "",
 ) -> list[object]:
-    """A button, and the dialog with a form that it opens."""
+    """A button, which tells `why` when it is pointed at, and the dialog with a form that it opens."""
     form = dialog(name, title, fields, action, values, do, done=done, goto=goto, kind=kind or "tb-primary")
-    return [opener(button, name, kind), form]
+    return [opener(button, name, kind, **({"title": why} if why else {})), form]

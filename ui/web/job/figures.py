@@ -8,7 +8,7 @@ from typing import Any
 
 from tunebus.ui.web.job.names import ACTIVE, EVALUATION, EXPORT, FINE_TUNING, seconds_between
 from tunebus.ui.web.job.progress import figure, rate, short_time
-from tunebus.ui.web.markup import Markup, bytes_text, duration, table, tag, text
+from tunebus.ui.web.markup import Markup, duration, memory_text, table, tag, text
 from tunebus.ui.web.studio import Document
 from tunebus.ui.web.words import say
 
@@ -166,7 +166,7 @@ def against_estimate(job: Document, measured: Measured) -> Markup:
     )
     memory = estimate["memory"]
     rows: list[Sequence[object]] = [
-        (say("jobs.figure.memory"), bytes_text(memory["total"]), _memory_value(job, measured)),
+        (say("jobs.figure.memory"), memory_text(memory["total"]), _memory_value(job, measured)),
         (
             say("jobs.figure.trainable_parameters"),
             _count(estimate["trainable_parameters"]),
@@ -208,14 +208,14 @@ def elapsed(job: Mapping[str, Any]) -> Markup:
 
 def _memory(job: Document, measured: Measured) -> Tile:
     total = ((job.get("estimate") or {}).get("memory") or {}).get("total")
-    beside = say("jobs.figure.estimated", value=bytes_text(total)) if total else ""
+    beside = say("jobs.figure.estimated", value=memory_text(total)) if total else ""
     return "memory", _memory_value(job, measured), beside
 
 
 def _memory_value(job: Document, measured: Measured) -> str:
     metrics: Mapping[str, Any] = job["metrics"] or {}
     peak = metrics.get("peak_gpu_memory_bytes") or metrics.get("peak_memory_bytes") or measured.memory_bytes
-    return bytes_text(int(peak)) if peak else "–"
+    return memory_text(int(peak)) if peak else "–"
 
 
 def _of_estimate(estimate: Mapping[str, Any], name: str) -> str:

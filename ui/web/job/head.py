@@ -53,6 +53,8 @@ def head(job: Document, origin: str | None = None) -> Markup:
         parts.append(banner(say(f"jobs.stopping.{job['stop']}"), "info"))
     if job["state"] == "succeeded" and job["message"]:
         parts.append(banner(job["message"], "info"))
+    if worse := _worse(job):
+        parts.append(banner(worse))
     if job["attempt"] > 1 and job["state"] != "failed":
         parts += [_interruptions(job)]
     parts += [banner(words) for words in job["warnings"]]
@@ -74,6 +76,18 @@ async def rerun(studio: Studio, arguments: Arguments) -> Markup:
         difference=f"{found['max_difference'] or 0:.2g}",
     )
     return banner(words, "success" if found["verdict"] == "equal" else "info")
+
+
+def _worse(job: Document) -> str:
+    """Words about a training that succeeded and made its model worse on held-out rows."""
+    metrics: Mapping[str, Any] = job["metrics"] or {}
+    before, after = (metrics.get(name) for name in ("eval_loss_before", "eval_loss"))
+    if job["kind"] != FINE_TUNING or job["state"] != "succeeded":
+        return ""
+    if not isinstance(before, int | float) or not isinstance(after, int | float) or after <= before:
+        return ""
+    figures = {"before": progress.figure("eval_loss", before), "after": progress.figure("eval_loss", after)}
+    return say("jobs.worse", **figures)
 
 
 def _about(job: Document, made_from: str | None) -> Markup:

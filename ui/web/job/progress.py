@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunebus.ui.web.job.names import ACTIVE, EVALUATION, EXPORT, FINE_TUNING, WAITING, cause_name
-from tunebus.ui.web.markup import Markup, bytes_text, duration, join, tag, text
+from tunebus.ui.web.markup import Markup, duration, join, memory_text, tag, text
 from tunebus.ui.web.words import catalogue, say
 
 SHARES = frozenset({"exact_match", "majority_exact_match", "finished", "bleu", "rouge_1", "rouge_2", "rouge_l"})
 BEFORE_STEPS = ("loading", "preparing")
-TIMES = frozenset({"seconds", "seconds_p95", "seconds_per_row", "eval_seconds"})
+TIMES = frozenset({"seconds", "seconds_p95", "seconds_per_row", "eval_seconds", "duration_seconds"})
 
 
 def bar(job: Mapping[str, Any]) -> Markup:
@@ -89,6 +89,8 @@ def _result(job: Mapping[str, Any]) -> Markup:
             return text(say("jobs.result.checked", equal=checked["equal"], prompts=checked["prompts"]))
         return text(job.get("destination") or job.get("registered_model") or "")
     assert job["kind"] == EVALUATION
+    if not job.get("dataset_id"):
+        return text(say("jobs.result.typed"))
     wanted = [name for name in ("loss", "exact_match", "rouge_l") if isinstance(metrics.get(name), int | float)]
     return text(" · ".join(f"{say(f'jobs.figure.{name}')} {figure(name, metrics[name])}" for name in wanted))
 
@@ -100,7 +102,7 @@ def figure(name: str, value: float | None) -> str:
     if name in SHARES:
         return f"{100 * value:.1f} %"
     if name.endswith("_bytes"):
-        return bytes_text(int(value))
+        return memory_text(int(value))
     if name in TIMES:
         return short_time(value)
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -44,7 +44,7 @@ async def compare_with_base(asking: Asking) -> Done:
         parent = await start_against_base(asking, [job["adapter_id"]])
     else:
         raise fail(Code.WRONG_STATE, say("jobs.refused.no_adapter"))
-    return Done(id=parent, goto=f"/evaluate?id={parent}")
+    return Done(id=parent, words=say("jobs.done.evaluating"), goto=f"/evaluate?id={parent}")
 
 
 async def retry_suggested(asking: Asking) -> Done:
@@ -76,7 +76,7 @@ async def derive_job(asking: Asking) -> Done:
     given: Document = {"id": job["id"], "changes": {**since, **changes, **more}}
     given |= {name: asking.data[name] for name in ("adapter_name", "step") if asking.data.get(name) is not None}
     outcome = await asking.send(command, given)
-    return Done(id=outcome.id)
+    return Done(id=outcome.id, words=say("jobs.done.branched" if "Branch" in command else "jobs.done.derived"))
 
 
 async def annotate_job(asking: Asking) -> Done:

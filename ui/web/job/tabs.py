@@ -235,7 +235,7 @@ async def _data(studio: Studio, job: Document, measured: Measured, arguments: Ar
     name = link(job["dataset_name"] or source["dataset_id"], "/datasets", id=str(source["dataset_id"]))
     facts: list[tuple[str, object]] = [
         (say("jobs.data.dataset"), name),
-        (say("jobs.data.format"), source["format"]),
+        (say("jobs.data.format"), say(f"datasets.format.{source['format']}")),
         (say("jobs.data.columns"), ", ".join(source["features"])),
         (say("jobs.data.share"), f"{100 * source['dataset_fraction']:g} %"),
         (say("jobs.data.held_out"), f"{100 * (1 - source['train_test_split']):.3g} %"),

@@ -2,7 +2,7 @@
 // Plotly, which is loaded once, when a chart comes into sight. A refresh keeps zoom, hidden series and the pointer's
 // place. <tb-chart-controls> holds what a person chooses for all charts.
 
-import { clipped, clockOf, finite, placeable, places, scaleOf, short, smoothed } from "./curves.js";
+import { clipped, clockOf, finite, paused, placeable, places, scaleOf, short, smoothed } from "./curves.js";
 import { say } from "./live.js";
 import { sourceOf } from "./sources.js";
 
@@ -280,8 +280,12 @@ class Chart extends HTMLElement {
       made.push({ ...usual, y, mode: "lines+markers", marker: { color, size: 6, symbol: dots ? "diamond" : "circle" }, line: { ...usual.line, dash: "dot", width: 1.2 }, hovertemplate });
     } else {
       const smooth = smoothed(x, y, settings.smoothing);
-      if (smooth !== y) made.push({ ...usual, uid: `${label} raw`, y, mode: "lines", opacity: 0.3, hoverinfo: "skip", line: { color, width: 1 } });
-      made.push({ ...usual, y: smooth, mode: "lines", line: { ...usual.line, dash }, hovertemplate });
+      const placed = (values) => {
+        const [across, up] = this.wanted.by === "time" ? paused(x, values) : [x, values];
+        return { x: across, y: up };
+      };
+      if (smooth !== y) made.push({ ...usual, uid: `${label} raw`, ...placed(y), mode: "lines", opacity: 0.3, hoverinfo: "skip", line: { color, width: 1 } });
+      made.push({ ...usual, ...placed(smooth), mode: "lines", line: { ...usual.line, dash }, hovertemplate });
     }
     if (odd.length) {
       made.push({

@@ -49,6 +49,21 @@ export function smoothed(x, y, weight) {
   });
 }
 
+const PAUSE = 6; // so many usual distances without a point are no line
+
+/** `[x, y]` with a gap wherever nothing was measured for long, as between two attempts. */
+export function paused(x, y) {
+  const steps = x.slice(1).map((at, before) => at - x[before]);
+  const usual = [...steps].sort((one, other) => one - other)[steps.length >> 1];
+  const gaps = steps.flatMap((step, at) => (usual > 0 && step > PAUSE * usual ? [at + 1] : []));
+  const made = [[...x], [...y]];
+  for (const at of gaps.reverse()) {
+    made[0].splice(at, 0, (x[at - 1] + x[at]) / 2);
+    made[1].splice(at, 0, null);
+  }
+  return made;
+}
+
 /** Bounds of a y axis that leave out what lies far beyond all but the outermost twentieths; null for too few values.
  *  A thinned series has more of its extremes than of the rest. */
 export function clipped(values, logarithmic) {
@@ -61,7 +76,7 @@ export function clipped(values, logarithmic) {
   return [Math.max(least - 0.05 * span, low - 0.5 * span), Math.min(most + 0.05 * span, high + 0.5 * span)];
 }
 
-const SIZES = [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]];
+const SIZES = [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]];
 const UNITS = { percent: "%", celsius: "°C", watt: "W", share: "%", rate: "1/s" };
 
 /** What values are shown in: the unit's name, and how much of the value it is. */

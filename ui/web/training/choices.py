@@ -97,8 +97,8 @@ async def choices(studio: Studio, arguments: Arguments) -> Choices:
         if model and model["location"] == STARTER_MODEL:
             initial |= suits
         own = [one for one in prompts if dataset and one["dataset_id"] == dataset["id"]]
-        if own:
-            initial["prompt_id"] = own[-1]["id"]
+        if prompt := chosen(own, arguments.get("prompt")):
+            initial["prompt_id"] = prompt["id"]
     return Choices(
         datasets=[Choice(one["id"], _dataset_words(one)) for one in reversed(datasets)],
         models=[

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tunebus.ui.web.markup import Markup, banner, bytes_text, duration, join, tag
+from tunebus.ui.web.markup import Markup, banner, bytes_text, duration, join, memory_text, tag
 from tunebus.ui.web.training.fields import INLINE, LONGER
 from tunebus.ui.web.words import say
 
@@ -22,7 +22,7 @@ def panel(found: Document) -> Markup:
     """The whole estimate: key figures, whether it fits, memory term by term, and ways to need less."""
     memory = found["memory"]
     figures = [
-        (say("train.estimate.memory"), bytes_text(memory["total"])),
+        (say("train.estimate.memory"), memory_text(memory["total"])),
         (say("train.estimate.time"), _time(found["time"])),
         (say("train.estimate.steps"), f"{found['steps']:,}"),
         (say("train.estimate.trainable"), _short(found["trainable_parameters"])),
@@ -71,7 +71,7 @@ def fit(found: Document) -> Markup:
         return banner(say("train.estimate.no_worker"))
     workers = found["workers"]
     most = max(workers, key=lambda worker: worker["memory"])
-    where = {"host": most["host"], "has": bytes_text(most["memory"]), "needs": bytes_text(found["memory"]["total"])}
+    where = {"host": most["host"], "has": memory_text(most["memory"]), "needs": memory_text(found["memory"]["total"])}
     if found["fits"]:
         return tag("p", tag("span", "✓ ", aria_hidden="true"), say("train.estimate.fits", **where), kind="tb-good")
     gpu_missing = found["device"] == "gpu" and not most["memory"]
@@ -135,7 +135,7 @@ def _way(words: str, change: Document, says: str) -> Markup:
 
 def _says(way: Document) -> str:
     fits = {True: say("train.estimate.way_fits"), False: say("train.estimate.way_still"), None: ""}[way["fits"]]
-    return f": {bytes_text(way['memory'])}{fits}"
+    return f": {memory_text(way['memory'])}{fits}"
 
 
 def _terms(memory: Document) -> Markup:
@@ -152,7 +152,7 @@ def _terms(memory: Document) -> Markup:
                 "div",
                 tag("span", say(f"train.term.{term}")),
                 bar,
-                tag("span", bytes_text(memory[term])),
+                tag("span", memory_text(memory[term])),
                 kind="tb-term",
             )
         )

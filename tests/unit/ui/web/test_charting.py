@@ -56,7 +56,7 @@ def test_every_chart_of_a_training_has_an_id_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("values", "moves"),
-    [([1.0, 2.0, 3.0], 1), ([1.0, "NaN", 2.0, None, "Infinity", 3.0], 3), ([5.0, 5.0], 1), ([7.0], 1)],
+    [([1.0, 2.0, 3.0], 1), ([1.0, "NaN", 2.0, None, "Infinity", 3.0], 3), ([5.0, 5.0], 1), ([7.0, None], 1)],
 )
 def test_a_sparkline_has_a_gap_where_there_is_no_number(values: list[float | str | None], moves: int) -> None:
     root = ElementTree.fromstring(sparkline(values, "loss & more"))
@@ -65,7 +65,7 @@ def test_a_sparkline_has_a_gap_where_there_is_no_number(values: list[float | str
 
 
 def test_nothing_makes_no_sparkline() -> None:
-    assert sparkline([], "loss") == sparkline(["NaN", None], "loss") == ""
+    assert sparkline([], "loss") == sparkline(["NaN", None], "loss") == sparkline([2.5], "loss") == ""
 
 
 def test_the_seams_of_a_job_are_marked() -> None:

@@ -40,7 +40,7 @@ def job(**fields: Any) -> dict[str, Any]:
         ("loss", 1.23456, "1.235"),
         ("loss", None, "–"),
         ("exact_match", 0.2551, "25.5 %"),
-        ("peak_memory_bytes", 662_000_000.0, "662 MB"),
+        ("peak_memory_bytes", 662_000_000.0, "631 MiB"),
         ("eval_seconds", 0.0123, "12.3 ms"),
         ("eval_seconds", 200.0, "3 min 20 s"),
         ("tokens", 1_234_567.0, "1,234,567"),
@@ -77,7 +77,7 @@ def test_the_figures_of_the_end_win_over_the_curves() -> None:
     metrics = {"eval_loss": 1.25, "parameters": 4_000_000.0, "trainable_parameters": 200_000.0, "steps_per_second": 4.0}
     done = job(state="succeeded", step=10, total_steps=10, metrics=metrics)
     shown = tiles(done, Measured(curves, memory_bytes=5e8))
-    for words in ("10 of 10", "1.25", "7 before", "4,000,000", "5.00 %", "250 ms", "500 MB", "epoch 0.50"):
+    for words in ("10 of 10", "1.25", "7 before training", "4,000,000", "5.00 %", "250 ms", "477 MiB", "epoch 0.50"):
         assert words in shown
 
 
