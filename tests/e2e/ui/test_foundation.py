@@ -97,10 +97,11 @@ def test_a_sorting_takes_along_what_was_typed_a_moment_before(browsing: Browsing
 def test_a_page_waits_for_a_script_that_comes_late(browsing: Browsing) -> None:
     page = browsing.open("/")
     held: list[Route] = []
-    page.route("**/training.js", held.append)
+    page.route("**/training.js", lambda route: held.append(route))
     with page.expect_response("**/live/train*"):
         page.goto(f"{browsing.url}/train?dataset=starter-questions&model=starter", wait_until="commit")
     expect(page.locator("#tb-train")).to_have_count(0)
+    eventually(lambda: page.evaluate("true") and held, "the script was asked for")
     held[0].continue_()
     expect(page.locator("[data-step-state=review]")).to_contain_text("ready")
 

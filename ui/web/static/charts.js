@@ -160,6 +160,7 @@ class Chart extends HTMLElement {
     this.sources = [...new Set(this.wanted.series.map(({ src }) => sourceOf(src)))];
     for (const source of before) if (!this.sources.includes(source)) source.leave(this);
     this.heading.textContent = this.wanted.title;
+    if (!this.drawn) this.plot.setAttribute("aria-label", this.wanted.title);
     this.picture.setAttribute("aria-label", say("chart.png_of", this.wanted));
     this.table.setAttribute("aria-label", say("chart.csv_of", this.wanted));
     this.table.href = this.wanted.csv;
