@@ -130,7 +130,7 @@ def test_what_a_training_is_to_make_is_queued_and_scored_when_it_is_done(
     expect(form.locator(f'[name="trainings.{training}"]')).to_be_checked()
     expect(page.locator("#tb-evaluate-plan")).to_contain_text("2 jobs")
     expect(page.locator("#tb-evaluate-plan")).to_contain_text("scored once it has succeeded")
-    expect(page.locator("#tb-evaluate-plan")).to_contain_text("training share 0.9")
+    expect(page.locator("#tb-evaluate-plan")).to_contain_text("10 % of these were held out")
     page.get_by_label("Rows at most").fill("2")
     page.locator("#tb-evaluate-start").click()
     page.wait_for_url("**/evaluate?id=*")
