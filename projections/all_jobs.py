@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from tunebus.projections.changes import Change, Delete, Insert, Update
 from tunebus.projections.tables import JOB_TABLES, all_jobs
 
 _KINDS = {table: kind for kind, table in JOB_TABLES.items()}
-_SHARED = frozenset(column.name for column in all_jobs.columns) - {"kind", "loss"}
+_SHARED = frozenset(column.name for column in all_jobs.columns) - {"kind", "loss", "started", "finished"}
+_TIMES = {"started_at": "started", "finished_at": "finished"}
 
 
 def followed(changes: list[Change]) -> list[Change]:
@@ -26,10 +28,12 @@ def _here(change: Change) -> list[Change]:
         return []
     if isinstance(change, Insert):
         row = {name: change.row.get(name) for name in _SHARED}
+        row |= {here: _seconds(change.row.get(name)) for name, here in _TIMES.items()}
         return [Insert(all_jobs, row | {"kind": kind, "loss": _loss(change.row)})]
     if isinstance(change, Delete):
         return [Delete(all_jobs, change.where)]
     values = {name: value for name, value in change.values.items() if name in _SHARED}
+    values |= {here: _seconds(change.values[name]) for name, here in _TIMES.items() if name in change.values}
     if "metrics" in change.values:
         values["loss"] = _loss(change.values)
     return [Update(all_jobs, change.where, values)] if values else []
@@ -40,3 +44,8 @@ def _loss(row: Mapping[str, Any]) -> float | None:
     metrics = row.get("metrics") or {}
     found = metrics.get("eval_loss", metrics.get("loss"))
     return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
+
+
+def _seconds(stamp: str | None) -> float | None:
+    """Seconds since 1970 of an RFC 3339 time: half a list's time went into parsing texts of 100,000 jobs."""
+    return None if stamp is None else datetime.fromisoformat(stamp).timestamp()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import TIMESTAMP, ColumnElement, Connection, Select, case, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 from tunebus.projections.standing import bears, speaks_of
 from tunebus.projections.tables import STATES, adapters, all_jobs, models
 
@@ -51,13 +51,13 @@ def page(
     if sort == "created":
         question = question.order_by(tie)
     else:
-        question, key = _sorted(connection, question, sort)
+        question, key = _sorted(question, sort)
         order = key.desc() if descending else key.asc()
         question = question.order_by(order.nulls_last(), tie)
     return [(kind, job_id) for kind, job_id in connection.execute(question.offset(begin).limit(limit))]
 
 
-def _sorted(connection: Connection, question: Select[Any], sort: str) -> tuple[Select[Any], ColumnElement[Any]]:
+def _sorted(question: Select[Any], sort: str) -> tuple[Select[Any], ColumnElement[Any]]:
     table = all_jobs
     match sort:
         case "name":
@@ -68,14 +68,8 @@ def _sorted(connection: Connection, question: Select[Any], sort: str) -> tuple[S
         case "state":
             return question, case({state: number for number, state in enumerate(STATES)}, value=table.c.state)
         case "duration":
-            return question, _seconds(connection, table.c.finished_at) - _seconds(connection, table.c.started_at)
+            return question, table.c.finished - table.c.started
         case "loss":
             return question, table.c.loss
         case _:
             return question, table.c.updated_at
-
-
-def _seconds(connection: Connection, moment: ColumnElement[str | None]) -> ColumnElement[Any]:
-    if connection.dialect.name == "sqlite":
-        return func.julianday(moment) * 86400.0
-    return func.date_part("epoch", cast(moment, TIMESTAMP(timezone=True)))

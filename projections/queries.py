@@ -468,7 +468,7 @@ def _get_overview(connection: Connection, query: ask.GetOverview) -> Document:
         counts["workers"] = {
             kind: sum(worker["kind"] == kind for worker in present) for kind in (FINE_TUNING_JOB, EVALUATION_JOB)
         }
-    newest, ended = all_jobs.c.position.desc(), all_jobs.c.finished_at.desc()
+    newest, ended = all_jobs.c.position.desc(), all_jobs.c.finished.desc()
     parts: dict[str, tuple[Sequence[str], ColumnElement[Any]]] = {
         "running": (WITH_WORKER, newest),
         "waiting": (("queued", "held", "interrupted"), all_jobs.c.position.asc()),

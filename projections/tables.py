@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 from tunebus.contracts.subjects import EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB
 
-VERSION = 5
+VERSION = 6
 """The version of these tables and of the functions that fill them: a change of either raises it, and start rebuilds."""
 
 metadata = MetaData()
@@ -305,13 +305,13 @@ all_jobs = Table(
     Column("adapter_id", Text),
     Column("loss", Double),
     Column("created_at", Text, nullable=False),
-    Column("started_at", Text),
-    Column("finished_at", Text),
+    Column("started", Double),  # seconds since 1970, as is `finished`
+    Column("finished", Double),
     Column("updated_at", Text, nullable=False),
     Index("ix_all_jobs_position", "position"),
     Index("ix_all_jobs_state", "state", "position"),
-    Index("ix_all_jobs_finished_at", "kind", "finished_at"),
-    Index("ix_all_jobs_kind", "kind", "state", "finished_at"),
+    Index("ix_all_jobs_finished", "kind", "finished"),
+    Index("ix_all_jobs_kind", "kind", "state", "finished"),
 )
 """Of every job, of whatever kind, what lists choose and sort by: rows that are read by the hundred thousand."""
 
