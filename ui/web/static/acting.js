@@ -116,8 +116,9 @@ export async function asked(act, data) {
   }
 }
 
-/** Sends one request, as the data-* attributes of its source say, until its answer is learnt, and returns that. It `leaves` the page if there is an address to go to:
- * what shows that it is under way then stays until that page is there. */
+/** Sends one request, as the data-* attributes of its source say, until its answer is learnt, and returns that. It
+ * `leaves` the page if there is an address to go to: what shows that it is under way then stays until that page is
+ * there. */
 export async function start(source, data, form = null) {
   const { act, done = "", goto = "", draft = "" } = source.dataset;
   const request = { id: crypto.randomUUID(), act, data, done, goto, draft };
@@ -180,6 +181,7 @@ export function showErrors(form, error, { focus = true } = {}) {
     const words = document.createElement("div");
     words.className = "tb-field-error";
     words.id = `tb-error-${field.name}`;
+    words.dataset.message = one.message;
     words.textContent = one.hint ? `${one.message}; ${one.hint}` : one.message;
     field.setAttribute("aria-invalid", "true");
     field.dataset.ownDescribed ??= field.getAttribute("aria-describedby") ?? "";
