@@ -30,7 +30,6 @@ from tunebus.ui.web.studio import Document, Studio, digest
 from tunebus.ui.web.words import say
 
 POINTS = 1_500  # drawn of one series
-FIRST_POINTS = 1_200  # asked for at first, so that there is room for those that follow
 LOG_BYTES = 200_000
 FOUND_LINES = 200
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
