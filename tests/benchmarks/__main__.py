@@ -21,6 +21,7 @@ NAMES = (
     "rebuild",
     "telemetry",
     "pages",
+    "painting",
     "startup",
     "bare_training",
     "recipe",
