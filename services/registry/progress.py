@@ -21,12 +21,16 @@ class Progress:
         return {"command_id": command_id, **self._entries.get(command_id, nothing)}
 
     def phase(self, command_id: str, phase: str, unit: str) -> Report:
-        """Begin a phase of a command, for example `checking`, counted in `unit`; returns what to report it with."""
+        """Begin a phase of a command, for example `checking`, counted in `unit`; returns what to report it with.
+
+        A report that comes when its phase is over counts for nothing.
+        """
+        entry = self._entries[command_id] = {"phase": phase, "done": 0, "total": None, "unit": unit}
 
         def report(done: int, total: int | None = None) -> None:
-            self._entries[command_id] = {"phase": phase, "done": done, "total": total, "unit": unit}
+            if self._entries.get(command_id) is entry:
+                entry.update(done=done, total=total)
 
-        report(0)
         return report
 
     def end(self, command_id: str) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from tunebus.services.platform.home import Home
+
+from tests.fixtures.adapters import lora_files
+
 HASH = "0" * 64
 
 
@@ -21,6 +25,10 @@ async def test_a_job_goes_all_the_way_and_registers_its_adapter(running: Any) ->
     await running.accepted(
         "RecordCheckpoint", **report, step=5, uri=f"{folder}/checkpoints/step-5", manifest_sha256=HASH
     )
+    weights = Home(running.settings.home, running.settings.artifacts).resolve(f"{folder}/adapter")
+    weights.mkdir(parents=True)
+    for name, content in lora_files("starter").items():
+        (weights / name).write_bytes(content)
     await running.accepted(
         "CompleteAttempt", **report, outcome="finished", step=10, result_uri=f"{folder}/adapter", result_sha256=HASH
     )
