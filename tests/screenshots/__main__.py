@@ -32,11 +32,11 @@ STEPS = 160
 def main() -> None:
     console = Console(stderr=True)
     TARGET.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="tunebus-") as folder:
         studio = Studio(
             Path(folder) / "home",
-            {"TUNEBUS_UI_PORT": "0", "TUNEBUS_DATASET_ROOTS": folder, "TUNEBUS_TRACKING": "on"},
-            (),
+            {"TUNEBUS_UI_PORT": "0", "TUNEBUS_DATASET_ROOTS": folder},
+            arguments=(),
         )
         try:
             studio.start(deadline=120.0)
