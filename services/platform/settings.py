@@ -90,9 +90,12 @@ class Settings(BaseSettings):
     @field_validator("tracking", mode="before")
     @classmethod
     def _split_mirrors(cls, value: object) -> object:
-        if isinstance(value, str):
-            return () if value.strip() == "off" else tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        if not isinstance(value, str):
+            return value
+        found = () if value.strip() == "off" else tuple(part.strip() for part in value.split(",") if part.strip())
+        if unknown := [part for part in found if part not in MIRRORS]:
+            raise ValueError(f"is off, or one or more of {', '.join(MIRRORS)}, not {unknown[0]!r}")
+        return found
 
     @property
     def subjects(self) -> Subjects:

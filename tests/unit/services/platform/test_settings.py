@@ -67,3 +67,13 @@ def test_a_home_that_would_break_the_database_url_is_refused(folder: str) -> Non
     problem = refused(TUNEBUS_HOME=folder).problem
     assert problem.param == "TUNEBUS_HOME"
     assert problem.message.startswith("must not contain")
+
+
+def test_mirrors_are_named_or_off() -> None:
+    assert load_settings({"TUNEBUS_TRACKING": "off"}).mirrors == ()
+    assert load_settings({"TUNEBUS_TRACKING": "tensorboard, mlflow"}).mirrors == ("tensorboard", "mlflow")
+    problem = refused(TUNEBUS_TRACKING="on").problem
+    assert (problem.param, problem.message) == (
+        "TUNEBUS_TRACKING",
+        "is off, or one or more of mlflow, tensorboard, not 'on'",
+    )
