@@ -9,6 +9,7 @@ import asyncio
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -175,8 +176,14 @@ async def doctor(studio: Studio, arguments: Arguments) -> Markup:
     )
     worst = ["problem", "warning", "note", "ok"]
     findings = sorted(findings, key=lambda one: worst.index(one["state"]))
-    problems = sum(one["state"] == "problem" for one in findings)
-    words = say("settings.doctor.problems", count=problems) if problems else say("settings.doctor.well")
+    found = Counter(one["state"] for one in findings)
+    problems, warnings = found["problem"], found["warning"]
+    if problems:
+        words, kind = say("settings.doctor.problems", count=problems), "error"
+    elif warnings:
+        words, kind = say("settings.doctor.warnings", count=warnings), "warning"
+    else:
+        words, kind = say("settings.doctor.well"), "success"
     items = []
     for one in findings:
         state = tag("strong", icon(_PICTURES[one["state"]]), say(f"settings.state.{one['state']}"))
@@ -191,7 +198,7 @@ async def doctor(studio: Studio, arguments: Arguments) -> Markup:
                 kind=f"tb-finding-{one['state']}",
             )
         )
-    return join([banner(words, "error" if problems else "success"), tag("ul", *items, kind="tb-findings")])
+    return join([banner(words, kind), tag("ul", *items, kind="tb-findings")])
 
 
 def _examine(studio: Studio) -> list[Document]:
