@@ -22,14 +22,19 @@ def followed(changes: list[Change]) -> list[Change]:
     return [made for change in changes for made in (change, *_here(change))]
 
 
+def row_of(kind: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a job of a kind, made of the job's own."""
+    row = {name: job.get(name) for name in _SHARED}
+    row |= {here: _seconds(job.get(name)) for name, here in _TIMES.items()}
+    return row | {"kind": kind, "loss": _loss(job)}
+
+
 def _here(change: Change) -> list[Change]:
     kind = _KINDS.get(change.table)
     if kind is None:
         return []
     if isinstance(change, Insert):
-        row = {name: change.row.get(name) for name in _SHARED}
-        row |= {here: _seconds(change.row.get(name)) for name, here in _TIMES.items()}
-        return [Insert(all_jobs, row | {"kind": kind, "loss": _loss(change.row)})]
+        return [Insert(all_jobs, row_of(kind, change.row))]
     if isinstance(change, Delete):
         return [Delete(all_jobs, change.where)]
     values = {name: value for name, value in change.values.items() if name in _SHARED}

@@ -36,5 +36,10 @@ _NONE: Mapping[str, Callable[[RecordedEvent], list[Change]]] = {}
 
 def apply(event: RecordedEvent) -> list[Change]:
     """The changes of one event; none for an aggregate or a type that only a newer version knows."""
+    return all_jobs.followed(apply_own(event))
+
+
+def apply_own(event: RecordedEvent) -> list[Change]:
+    """Those of `apply` but for `all_jobs`, whose rows follow from the jobs' own: see `all_jobs.row_of`."""
     handler = AGGREGATES.get(event.aggregate, _NONE).get(event.type)
-    return all_jobs.followed(handler(event)) if handler else []
+    return handler(event) if handler else []

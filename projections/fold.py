@@ -13,9 +13,11 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select
 from tunebus.contracts.events import RecordedEvent
+from tunebus.projections.all_jobs import row_of
 from tunebus.projections.bulk import Bulk
 from tunebus.projections.changes import Change, Delete, Insert
-from tunebus.projections.dispatch import apply
+from tunebus.projections.dispatch import apply_own
+from tunebus.projections.tables import JOB_TABLES, all_jobs
 
 Key = Any  # the value of a primary key of one column, the tuple of several
 Row = dict[str, Any]
@@ -49,13 +51,15 @@ class Fold:
         """Fold a batch; only rows of earlier batches that are not in memory are read."""
         by_table: dict[Table, list[Change]] = {table: [] for table in self._writers}
         for event in events:
-            for change in apply(event):
+            for change in apply_own(event):
                 by_table[change.table].append(change)
         for table, changes in by_table.items():
             self._writers[table].fold(connection, changes)
 
     def write(self, connection: Connection) -> None:
         """Write what changed since the last call."""
+        for kind, table in JOB_TABLES.items():
+            self._writers[all_jobs].follow(self._writers[table], kind)
         for writer in self._writers.values():
             writer.write(connection)
 
@@ -97,6 +101,13 @@ class _Writer:
             elif len(change.where) == self._key_length or change.matches(row):
                 change.change(row)
                 recent[key] = row
+
+    def follow(self, jobs: _Writer, kind: str) -> None:
+        """Take the rows of `all_jobs` from those of the jobs of a kind, which are there or not there alike."""
+        for key, row in jobs._recent.items():
+            self._recent[key] = row_of(kind, row) if row is not None else None
+            if key in jobs._before:
+                self._before[key] = jobs._before[key]
 
     def write(self, connection: Connection) -> None:
         both = self._recent.keys() & self._before.keys()
