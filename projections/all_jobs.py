@@ -11,8 +11,8 @@ from tunebus.projections.changes import Change, Delete, Insert, Update
 from tunebus.projections.tables import JOB_TABLES, all_jobs
 
 _KINDS = {table: kind for kind, table in JOB_TABLES.items()}
-_SHARED = frozenset(column.name for column in all_jobs.columns) - {"kind", "loss", "started", "finished"}
 _TIMES = {"started_at": "started", "finished_at": "finished"}
+_SHARED = frozenset(column.name for column in all_jobs.columns) - {"kind", "loss", *_TIMES.values()}
 
 
 def followed(changes: list[Change]) -> list[Change]:

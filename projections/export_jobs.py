@@ -24,10 +24,8 @@ def _added(event: RecordedEvent) -> list[Change]:
 
 
 def _subject_made(event: RecordedEvent) -> list[Change]:
-    made = jobs.subject_made(event)
-    if event.data.get("adapter_id"):
-        return made
-    return [*made, Update(export_jobs, {"id": event.entity_id}, {"model_id": event.data["base_model_id"]})]
+    own = {} if event.data.get("adapter_id") else {"model_id": event.data["base_model_id"]}
+    return jobs.subject_made(event, **own)
 
 
 def _succeeded(event: RecordedEvent) -> list[Change]:

@@ -163,11 +163,14 @@ def _dependency_met(event: RecordedEvent) -> list[Change]:
     return [_job(event, waiting_for=waiting_for, unmet=len(waiting_for))]
 
 
-def subject_made(event: RecordedEvent) -> list[Change]:
-    """What the job is about is there; `fine_tuning_job_id` names its maker only as long as it has still to be made."""
+def subject_made(event: RecordedEvent, **own: Any) -> list[Change]:
+    """What the job is about is there; `fine_tuning_job_id` names its maker only as long as it has still to be made.
+
+    `own` are values of the kind's own columns.
+    """
     data = event.data
     made = {name: data.get(name) for name in ("base_model_id", "adapter_id", "recipe")}
-    return [_job(event, fine_tuning_job_id=None, **made)]
+    return [_job(event, fine_tuning_job_id=None, **made, **own)]
 
 
 def _attempt_started(event: RecordedEvent) -> list[Change]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from sqlalchemy import Connection, Text, cast, func, or_, select
 from tunebus.contracts.identifiers import is_id
@@ -30,10 +31,12 @@ class UploadedFile:
     bytes: int = 0
 
 
-def is_copy(location: str | None) -> bool:
+def is_copy(location: str | None) -> TypeGuard[str]:
     """Whether a location is that of an uploaded file: one file of the folder itself, and no draft."""
-    name = (location or "").removeprefix(_PREFIX)
-    return name != (location or "") and name != "" and "/" not in name and not name.startswith(".")
+    if location is None or not location.startswith(_PREFIX):
+        return False
+    name = location.removeprefix(_PREFIX)
+    return name != "" and "/" not in name and not name.startswith(".")
 
 
 def load(connection: Connection, view: Known, wanted: Wanted) -> None:
@@ -48,12 +51,14 @@ def load(connection: Connection, view: Known, wanted: Wanted) -> None:
         view.removed_datasets[row["id"]] = RemovedDataset(
             row["id"], row["name"], row["out_dir"], files_deleted=bool(row["files_deleted"])
         )
-    locations = {one.location for one in (*view.datasets, *view.removed_datasets.values()) if is_copy(one.location)}
+    locations = {
+        location for one in (*view.datasets, *view.removed_datasets.values()) if is_copy(location := one.location)
+    }
     if not locations:
         return
     for row in connection.execute(select(tables.datasets).where(tables.datasets.c.location.in_(locations))).mappings():
         view.datasets.put(dataset_of(dict(row)))
-    wanted.jobs.update(_live_readers(connection, {str(location) for location in locations}))
+    wanted.jobs.update(_live_readers(connection, locations))
 
 
 def readers(known: Known, location: str, but: str) -> list[str]:

@@ -123,7 +123,7 @@ def remove(known: Known, copy: UploadedFile | None, command: RemoveDataset) -> D
 
 def _delete_copy(known: Known, gone: RemovedDataset, copy: UploadedFile | None) -> Decision:
     """What a dataset that was removed before has left behind. Deleted once, asking again changes nothing."""
-    if not copies.is_copy(gone.location) or gone.location is None:
+    if not copies.is_copy(gone.location):
         return _not_uploaded(gone.name)
     if gone.files_deleted:
         return Accepted(id=gone.id)

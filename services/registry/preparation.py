@@ -179,7 +179,7 @@ class Preparation:
             return await self._hub_dataset(asked, command_id)
         request = {**self._roots, **asked.model_dump(include=_INSPECTION)}
         if asked.upload is None:
-            if is_copy(asked.path) and asked.path is not None:
+            if is_copy(asked.path):
                 self._uploads.hold(asked.path, command_id)
             return await self._inspected({**request, "path": asked.path, "shown": asked.path}, command_id)
         report = self._progress.phase(command_id, "fetching", "bytes")
@@ -272,7 +272,7 @@ class Preparation:
 
         row = await self._found(DATASET, asked.id)
         location = row["location"] if row else await asyncio.to_thread(left_by)
-        return UploadedFile(await asyncio.to_thread(size, str(location)) if is_copy(location) else 0)
+        return UploadedFile(await asyncio.to_thread(size, location) if is_copy(location) else 0)
 
     def _job_folder(self, reference: str) -> str | None:
         with database.read(self._reads) as connection:
@@ -334,9 +334,8 @@ class Preparation:
         row = await self._found(FINE_TUNING_JOB, asked.id)
         if row is None:
             return Asked()
-        model = [("id", MODEL, row["base_model_id"])] if row["base_model_id"] else []
         found = await self._with_changed_files(Asked(), [("id", row["dataset_id"])] if row["dataset_id"] else [])
-        return await self._with_weights(found, model)
+        return await self._with_weights(found, [("id", MODEL, row["base_model_id"])])
 
     async def _with_script(self, before: Asked, name: str) -> Asked:
         """Add the user's script, or why it cannot be run."""
@@ -379,7 +378,6 @@ class Preparation:
                 ("adapter_id", ADAPTER, one.adapter_id),
                 ("job_id", FINE_TUNING_JOB, one.job_id),
             )
-            if reference
         ]
         return await self._with_weights(found, named)
 
@@ -395,7 +393,7 @@ class Preparation:
             ("model_id", MODEL, asked.model_id),
             ("job_id", FINE_TUNING_JOB, asked.job_id),
         ]
-        gone = await self._with_weights(Asked(), [one for one in named if one[2]])
+        gone = await self._with_weights(Asked(), named)
         facts = replace(await asyncio.to_thread(look), problems=gone.problems)
         if asked.destination is None:
             return facts
@@ -428,13 +426,14 @@ class Preparation:
         return replace(before, problems=problems)
 
     async def _with_weights(self, before: Asked, named: Iterable[tuple[str, str, str | None]]) -> Asked:
-        """Add the models and adapters whose weights are no longer where they were: (param, aggregate, reference).
+        """Add the models and adapters whose weights are no longer where they were: (param, aggregate, reference), where
+        what was not given has no reference.
 
         A fine-tuning stands for what it made; an adapter needs its model as well.
         """
         wanted: dict[str, tuple[str, str, dict[str, Any]]] = {}
         for param, aggregate, reference in named:
-            for kind, row in await asyncio.to_thread(self._made_of, aggregate, str(reference)):
+            for kind, row in await asyncio.to_thread(self._made_of, aggregate, reference) if reference else ():
                 wanted.setdefault(row["id"], (param, kind, row))
         if not wanted:
             return before

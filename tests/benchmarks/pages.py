@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -276,7 +276,12 @@ def main() -> None:
             rows += measure(name, made)
             made.ledger.dispose()
             made.measured.dispose()
-    if asked.json:
+    show(rows, as_json=asked.json)
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Rows whose `baseline` and `ours` are two figures of our own: the middle and the worst."""
+    if as_json:
         print(json.dumps({"rows": rows}))
         return
     for row in rows:

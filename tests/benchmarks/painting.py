@@ -10,7 +10,6 @@ request of the address.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -21,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from playwright.sync_api import sync_playwright
 
-from tests.benchmarks.pages import fill
+from tests.benchmarks.pages import fill, show
 from tests.fixtures.browser import ARGUMENTS, program
 from tests.fixtures.studio import Studio
 
@@ -111,12 +110,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--tries", type=int, default=TRIES)
     asked = parser.parse_args()
-    rows = measure(asked.share, asked.tries)
-    if asked.json:
-        print(json.dumps({"rows": rows}))
-        return
-    for found in rows:
-        print(f"{found['what']}: {found['baseline']}, {found['ours']} (goal {found['goal']})")
+    show(measure(asked.share, asked.tries), as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -207,8 +207,8 @@ def _database(call: Call) -> Iterator[Finding]:
 
 def _uploads(call: Call) -> Iterator[Finding]:
     """How much is taken by copies of uploads that no dataset names any more."""
-    from tunebus.contracts import queries as ask
-    from tunebus.projections.queries import answer
+    from sqlalchemy import select
+    from tunebus.projections.tables import datasets
     from tunebus.services.platform import database
     from tunebus.services.platform.home import SCHEME
     from tunebus.ui.web import storage
@@ -218,16 +218,9 @@ def _uploads(call: Call) -> Iterator[Finding]:
     if not (call.settings.artifacts / "uploads").is_dir() or (file != url and not Path(file).exists()):
         return
     engine = database.open_engine(url, read_only=True)
-    named: set[str] = set()
-    after: str | None = None
     try:
         with database.explained(), database.read(engine) as connection:
-            while True:
-                page = answer(ask.ListDatasets(limit=1000, after=after), connection)
-                named.update(str(dataset["location"]).removeprefix(SCHEME) for dataset in page["items"])
-                after = page["next"]
-                if after is None:
-                    break
+            named = {str(one).removeprefix(SCHEME) for one in connection.scalars(select(datasets.c.location))}
     finally:
         engine.dispose()
     left = [storage.size_of(path) for path in storage.unowned_uploads(call.settings.artifacts, named)]
