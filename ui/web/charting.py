@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
-from tunebus.contracts.errors import Code, fail
+from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.identifiers import is_id
 from tunebus.projections import freshness
 from tunebus.projections.telemetry import points
@@ -41,6 +41,8 @@ MARKS = 400
 _BEFORE_TRAINING = ("loading", "preparing")
 _ENDED_BADLY = ("lost", "failed")
 _NAME_CHARACTERS = 100
+
+Read = Callable[[Studio, Mapping[str, str]], Awaitable[Document]]
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,17 @@ def log_view(job_id: str, attempt: int | None = None) -> Markup:
     named."""
     given = {"job": job_id, "attempt": attempt}
     return tag("tb-log", id="tb-log", data_keep="", data_log=json.dumps(given))
+
+
+async def _while_there(read: Read, studio: Studio, arguments: Mapping[str, str]) -> Document:
+    """What `read` answers, or `{"gone": words}` once there is no such job: a page that shows one goes on asking when
+    somebody else has removed it, which is nothing that failed."""
+    try:
+        return await read(studio, arguments)
+    except TunebusError as error:
+        if error.problem.code != Code.NOT_FOUND:
+            raise
+        return {"gone": error.problem.message}
 
 
 async def metrics(studio: Studio, arguments: Mapping[str, str]) -> Document:
@@ -440,5 +453,8 @@ def _as_file(name: str) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="{kept}"'}
 
 
-DATA = {"metrics": metrics, "system": system, "log": log, "log-search": log_search}
+DATA = {
+    name: partial(_while_there, read)
+    for name, read in {"metrics": metrics, "system": system, "log": log, "log-search": log_search}.items()
+}
 DOWNLOADS = {"metrics": metrics_file, "system": system_file, "log": log_file}

@@ -15,7 +15,7 @@ from typing import Any
 
 import nats
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, Response, Route, expect
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import database
 from tunebus.services.platform.settings import load_settings
@@ -351,6 +351,35 @@ def test_ten_runs_are_compared_and_no_more(browsing: Browsing, served: Studio) -
         with served.client() as client:
             client.send("StopFineTuningJob", id=job)
             client.send("RemoveFineTuningJob", id=job)
+
+
+def test_a_run_that_is_removed_while_its_points_are_asked_for_is_no_fault(browsing: Browsing, served: Studio) -> None:
+    kept, gone = (start(served, adapter_name=name, hold=True) for name in ("stays", "goes"))
+
+    def one_more(job: str, step: int) -> None:
+        told(served, job, [{"k": "metric", "n": step, "t": time.time(), "step": step, "values": {"loss": 2.0}}])
+
+    for job in (kept, gone):
+        one_more(job, 1)
+    page = browsing.open(f"/compare?ids={kept},{gone}")
+    page.locator("#tb-chart-compare-loss").scroll_into_view_if_needed()
+    drawn(page, "goes", 1, "#tb-chart-compare-loss")
+    asking: list[Route] = []
+    page.route(f"**/data/metrics?job={gone}*", lambda route: route.continue_() if asking else asking.append(route))
+    one_more(gone, 2)
+    eventually(lambda: page.wait_for_timeout(20) or asking, "the page asks for the new point", 60)
+    with served.client() as client:
+        client.send("StopFineTuningJob", id=gone)
+        assert client.send("RemoveFineTuningJob", id=gone).error is None
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer) if f"job={gone}" in answer.url else None)
+    asking[0].continue_()
+    expect(page.locator("#tb-compare")).to_contain_text("one more run")
+    eventually(lambda: page.wait_for_timeout(20) or answers, "the held question is answered", 60)
+    assert "gone" in answers[0].json()
+    with served.client() as client:
+        client.send("StopFineTuningJob", id=kept)
+        client.send("RemoveFineTuningJob", id=kept)
 
 
 def test_runs_side_by_side_show_what_differs(browsing: Browsing, served: Studio, trained: str, measured: str) -> None:

@@ -137,6 +137,7 @@ class Log extends HTMLElement {
     const answer = await fetch(`/data/${name}?${question}`);
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.error.message);
+    if (found.gone) throw new Error(found.gone);
     return found;
   }
 

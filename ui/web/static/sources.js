@@ -66,11 +66,12 @@ class Source {
       const answer = await fetch(`${this.address}&${question}`);
       const found = await answer.json();
       if (!answer.ok) throw new Error(found.error.message);
+      if (found.gone) this.forget(); // by somebody else's hand: asked again when the studio changes
       const recovered = this.error !== null;
-      this.error = null;
+      this.error = found.gone ?? null;
       if (asked !== [...this.names].sort().join(",")) return; // a chart came meanwhile that wants more
       const news = found.series && this.take(found, since);
-      if (!news && !recovered) return;
+      if (!news && !recovered && !this.error) return;
     } catch (trouble) {
       this.error = trouble.message;
       setTimeout(() => this.refresh(), AGAIN);
