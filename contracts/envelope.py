@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID
 
@@ -182,6 +183,11 @@ class Outcome(BaseModel):
     version: int | None = None
     position: int | None = None
     error: Problem | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """Its document as JSON, as it is kept and sent."""
+        return strictjson.dumps(self.document()).decode()
 
     def document(self) -> dict[str, Any]:
         body: dict[str, Any] = {

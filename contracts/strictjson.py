@@ -31,7 +31,7 @@ def loads(body: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
         raise fail(Code.MALFORMED, f"not UTF-8: bad byte at offset {error.start}") from None
     _check_depth(body, max_depth)
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
+        value = _read(text)
         if _SURROGATE.search(body):
             dumps(value)
     except UnicodeEncodeError:
@@ -66,12 +66,12 @@ def first_value(text: str, start: int, *, max_depth: int = MAX_DEPTH) -> tuple[A
 
 def dumps(value: object) -> bytes:
     """Compact UTF-8 JSON; raises ValueError on NaN and infinities."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _write(value).encode()
 
 
 def canonical(value: object) -> bytes:
     """The one spelling that equal values share (sorted keys), for hashing."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()
+    return _write_sorted(value).encode()
 
 
 def _check_depth(body: bytes, limit: int) -> None:
@@ -125,6 +125,11 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+# Made once: every message would make its own.
+_STYLE: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+_write = json.JSONEncoder(**_STYLE).encode
+_write_sorted = json.JSONEncoder(**_STYLE, sort_keys=True).encode
+_read = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys).decode
 _DECODER = json.JSONDecoder(
     parse_constant=_no_constant, parse_float=_finite, parse_int=_integer, object_pairs_hook=_unique_keys
 )

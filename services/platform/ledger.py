@@ -159,8 +159,7 @@ class _Transaction:
             else:
                 outcome = self._handle(view, command, streams.get(command_id))
                 handled[command_id] = body_hash, outcome
-                document = _dumps(outcome.document())
-                self._inbox_rows.append((command_id, body_hash, document, outcome.position, self._now))
+                self._inbox_rows.append((command_id, body_hash, outcome.text, outcome.position, self._now))
             outcomes.append(outcome)
         self._write()
         return outcomes

@@ -229,7 +229,7 @@ class CommandLoop:
 
     async def _settle(self, taken: _Taken, result: Outcome | Exception | None) -> None:
         if isinstance(result, Outcome):
-            await self._reply(taken.message, result.document())
+            await self._reply(taken.message, result.text)
             await taken.message.ack()
         elif isinstance(result, Exception):
             await self._failed(taken, result)
@@ -240,10 +240,10 @@ class CommandLoop:
             await taken.message.term()
         self._held.discard(taken)
 
-    async def _reply(self, message: Msg, document: dict[str, Any]) -> None:
+    async def _reply(self, message: Msg, document: str) -> None:
         subject = reply_subject(message.headers, self._subjects)
         if subject is not None:
-            await self._client.publish(subject, strictjson.dumps(document))
+            await self._client.publish(subject, document.encode())
 
     async def _failed(self, taken: _Taken, error: Exception) -> None:
         """A defect of ours met this message: try again a few times, then it is a dead letter and its sender is told."""
@@ -268,7 +268,7 @@ class CommandLoop:
             _log.exception("a dead letter could not be kept")
             self._held.discard(taken)
             return
-        await self._reply(message, outcome.document() if outcome else _unanswerable(problem))
+        await self._reply(message, outcome.text if outcome else _unanswerable(problem))
         await message.term()
         self._held.discard(taken)
 
@@ -323,7 +323,7 @@ class CommandLoop:
             self._ready.remove(taken)
             outcome = Outcome(command_id=command.envelope.id, outcome="rejected", error=problem)
             with contextlib.suppress(nats.errors.Error):
-                await self._reply(taken.message, outcome.document())
+                await self._reply(taken.message, outcome.text)
                 await taken.message.ack()
             self._held.discard(taken)
 
@@ -371,9 +371,9 @@ def keep_letter(connection: Connection, message: Msg, reason: str) -> int:
     )
 
 
-def _unanswerable(problem: Problem) -> dict[str, Any]:
+def _unanswerable(problem: Problem) -> str:
     """The reply to a message without a usable id; in shape an outcome."""
-    return {
+    document = {
         "command_id": None,
         "outcome": "rejected",
         "id": None,
@@ -381,6 +381,7 @@ def _unanswerable(problem: Problem) -> dict[str, Any]:
         "position": None,
         "error": problem.document(),
     }
+    return strictjson.dumps(document).decode()
 
 
 def _meta(message: Msg) -> dict[str, Any]:

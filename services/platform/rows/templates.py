@@ -11,6 +11,7 @@ model is given; the answer and what follows it is what it learns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,9 @@ class Rendered:
         return self.prompt + self.completion
 
 
+_BRACE = re.compile(r"\{\{|\}\}|[{}]")
+
+
 class TemplateError(ValueError):
     """A template whose braces do not match or hold nothing."""
 
@@ -60,26 +64,25 @@ def parse(template: str) -> Parts:
     parts: Parts = []
     text = ""
     at = 0
-    while at < len(template):
-        character = template[at]
-        if template[at : at + 2] in ("{{", "}}"):
-            text += character
+    while brace := _BRACE.search(template, at):
+        text += template[at : brace.start()]
+        at = brace.start()
+        if brace[0] in ("{{", "}}"):
+            text += brace[0][0]
             at += 2
-        elif character == "}":
+            continue
+        if brace[0] == "}":
             raise TemplateError(f"a '}}' at position {at + 1} closes nothing; write '}}}}' for a literal brace")
-        elif character == "{":
-            end = template.find("}", at)
-            inner = template[at + 1 : end]
-            if end < 0 or "{" in inner:
-                raise TemplateError(f"the '{{' at position {at + 1} is not closed; write '{{{{' for a literal brace")
-            if not inner.strip():
-                raise TemplateError(f"the placeholder at position {at + 1} is empty")
-            parts += ([text] if text else []) + [Column(inner.strip(), at + 1)]
-            text = ""
-            at = end + 1
-        else:
-            text += character
-            at += 1
+        end = template.find("}", at)
+        inner = template[at + 1 : end]
+        if end < 0 or "{" in inner:
+            raise TemplateError(f"the '{{' at position {at + 1} is not closed; write '{{{{' for a literal brace")
+        if not inner.strip():
+            raise TemplateError(f"the placeholder at position {at + 1} is empty")
+        parts += ([text] if text else []) + [Column(inner.strip(), at + 1)]
+        text = ""
+        at = end + 1
+    text += template[at:]
     return [*parts, text] if text else parts
 
 
