@@ -128,7 +128,7 @@ def start(
         labels=queue.without_doubles(command.labels),
         notes=command.notes,
         estimate=without_workers(estimated(found, asked.facts)),
-        warnings=_warnings(found.dataset, command),
+        warnings=warnings(found, command),
     )
     first = jobs.first_event(FINE_TUNING_JOB, job_id, hold=command.hold)
     return Accepted((happened(FINE_TUNING_JOB, job_id, added), first), id=job_id)
@@ -380,16 +380,27 @@ def _without_held_out_rows(dataset: Dataset, training: TrainingArguments, comman
     ]
 
 
-def _warnings(dataset: Dataset, command: StartFineTuningJob) -> list[str]:
-    """What was asked for and has no effect on these data."""
-    rows = dict(split_rows(dataset.files))
+def warnings(found: Resolved, command: FineTuningFields) -> list[str]:
+    """What is allowed, and hardly what was meant."""
+    said = []
+    rows = dict(split_rows(found.dataset.files))
     own = own_test_split(list(rows))
-    if own is None or "train_test_split" not in command.model_fields_set:
-        return []
-    return [
-        f"train_test_split {command.train_test_split:g} has no effect: dataset {dataset.name!r} has a split {own!r} of "
-        f"its own, whose {rows[own]} rows are held out"
-    ]
+    if own is not None and "train_test_split" in command.model_fields_set:
+        said.append(
+            f"train_test_split {command.train_test_split:g} has no effect: dataset {found.dataset.name!r} has a split "
+            f"{own!r} of its own, whose {rows[own]} rows are held out"
+        )
+    rate, (name, usual) = found.recipe.training_arguments.learning_rate, _USUAL_RATES[found.recipe.method]
+    if rate > _FAR * usual and found.recipe.user_script is None:
+        said.append(
+            f"learning_rate {rate:g} is far above what {name} is trained with, up to {usual:g}: most models break down"
+        )
+    return said
+
+
+_USUAL_RATES = {"lora": ("LoRA", 5e-3), "full": ("a whole model", 5e-4)}
+"""The upper end of what tables of fine-tuning settings give, as of 2026."""
+_FAR = 5
 
 
 def _reasons(

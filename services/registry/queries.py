@@ -316,7 +316,7 @@ class QueryAnswers:
             )
         recipe = found.recipe
         resolved = recipe.model_dump(include={"training_arguments", "lora", "text_format", "sources", "reasons"})
-        return document | {"resolved": resolved}
+        return document | {"resolved": resolved, "warnings": fine_tuning_job.warnings(found, query)}
 
     async def _log(self, query: ask.GetLog) -> Document:
         """From the telemetry; from the attempt's own file where that has not arrived, or cannot be read."""

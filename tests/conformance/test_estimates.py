@@ -36,6 +36,9 @@ async def test_an_estimate_says_what_a_job_needs_term_by_term(running: Running) 
     assert found["time"]["seconds"] is None
     assert found["time"]["basis"].startswith("unknown")
     assert found["fits"] is None
+    assert found["warnings"] == []
+    (warning,) = (await estimate(running, learning_rate=1e9))["warnings"]
+    assert warning.startswith("learning_rate 1e+09 is far above")
     twice = await estimate(running, batch_size=16, num_epochs=3.0)
     assert twice["memory"]["activations"] == 2 * terms["activations"]
     assert twice["tokens"] == pytest.approx(3 * found["tokens"], abs=2)

@@ -341,3 +341,21 @@ async def test_a_share_that_has_no_effect_on_a_dataset_with_a_split_of_its_own_i
     assert warning == (
         "train_test_split 0.8 has no effect: dataset 'split' has a split 'test' of its own, whose 4 rows are held out"
     )
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_learning_rate_far_above_what_the_method_takes_is_a_warning(running: Running) -> None:
+    await running.things()
+    asked = {"base_model_id": "starter", "dataset_id": "faq"}
+
+    async def warnings(**fields: Any) -> list[str]:
+        job_id = await running.accepted("StartFineTuningJob", **asked, **fields)
+        found: list[str] = (await job(running, job_id))["warnings"]
+        return found
+
+    assert await warnings(learning_rate=5e-3) == []
+    assert await warnings(learning_rate=5e-4, method="full") == []
+    (lora,) = await warnings(learning_rate=1e9)
+    assert lora == ("learning_rate 1e+09 is far above what LoRA is trained with, up to 0.005: most models break down")
+    (full,) = await warnings(training_arguments={"learning_rate": 5e-3}, method="full")
+    assert full.startswith("learning_rate 0.005 is far above what a whole model is trained with, up to 0.0005")

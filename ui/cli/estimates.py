@@ -45,6 +45,7 @@ def rendered(found: Mapping[str, Any]) -> Group:
     for way in found["smaller"]:
         fits = {True: " (fits)", False: " (still too much)", None: ""}[way["fits"]]
         parts.append(Text(f"  {as_options(way['change'])}: {byte_size(way['memory'])}{fits}, {way['words']}"))
+    parts += [Text(words, style="yellow") for words in found["warnings"]]
     return Group(*parts)
 
 

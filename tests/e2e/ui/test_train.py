@@ -152,6 +152,8 @@ def test_presets_and_the_address_set_the_fields_that_the_estimate_then_speaks_of
     expect(page.locator("[data-when-method=lora]")).to_be_hidden()
     expect(page.locator("#tb-spelling")).to_contain_text('"method": "full"')
     expect(page.locator("#tb-spelling")).not_to_contain_text("lora")
+    page.locator("[name=learning_rate]").fill("1e9")
+    expect(page.locator("#tb-estimate")).to_contain_text("most models break down")
 
 
 def test_the_address_chooses_the_prompt_and_the_way_to_start_stays_in_sight(browsing: Browsing, served: Studio) -> None:

@@ -37,7 +37,8 @@ def panel(found: Document) -> Markup:
         kind="tb-pairs tb-small",
     )
     terms = tag("details", tag("summary", say("train.estimate.terms")), _terms(memory), facts, id="tb-terms")
-    return join([tag("div", *tiles, kind="tb-estimate"), fit(found), terms])
+    warnings = [banner(words) for words in found["warnings"]]
+    return join([tag("div", *tiles, kind="tb-estimate"), *warnings, fit(found), terms])
 
 
 def _details(found: Document) -> list[tuple[str, str]]:
