@@ -204,19 +204,18 @@ class Relay:
     async def _resume(self) -> None:
         """Find where to continue. Errors: `conflict` when the stream's end is not an event of this record."""
         tail = await self._tail()
-        self._sequence = tail.sequence
-        if tail.newest is None:
-            saved = await asyncio.to_thread(self._cursor)
-            if saved or tail.sequence:
-                raise fail(
-                    Code.CONFLICT,
-                    f"stream {self._stream} is empty, but events up to position {saved or 'unknown'} had been"
-                    " published to it",
-                    hint=f"to publish the whole record again: {REPLAY}",
-                )
-            self._position = 0
-            return
-        self._position = await asyncio.to_thread(self._position_of, tail.newest)
+        position = 0
+        if tail.newest is not None:
+            position = await asyncio.to_thread(self._position_of, tail.newest)
+        elif (saved := await asyncio.to_thread(self._cursor)) or tail.sequence:
+            raise fail(
+                Code.CONFLICT,
+                f"stream {self._stream} is empty, but events up to position {saved or 'unknown'} had been"
+                " published to it",
+                hint=f"to publish the whole record again: {REPLAY}",
+            )
+        # Together: a new sequence beside an old position, should the record be out of reach, would let events in twice.
+        self._position, self._sequence = position, tail.sequence
 
     def _cursor(self) -> int:
         with database.read(self._engine) as connection:

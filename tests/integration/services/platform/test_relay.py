@@ -17,7 +17,7 @@ import nats.errors
 import pytest
 from sqlalchemy import Engine, text
 from tunebus.contracts.envelope import EventEnvelope
-from tunebus.contracts.errors import Code, TunebusError
+from tunebus.contracts.errors import Code, Problem, TunebusError
 from tunebus.contracts.events import RecordedEvent
 from tunebus.contracts.identifiers import new_id, timestamp
 from tunebus.contracts.subjects import Subjects
@@ -173,15 +173,28 @@ async def test_an_old_cursor_doubles_nothing_after_the_duplicate_window(
     assert [event.id for event in await published(nats_client, bus)] == ids
 
 
+@pytest.mark.parametrize("away", [0, 1], ids=["record-there", "record-away"])
 async def test_a_lost_acknowledgement_doubles_nothing(
-    nats_client: BusClient, bus: Subjects, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    nats_client: BusClient, bus: Subjects, engine: Engine, monkeypatch: pytest.MonkeyPatch, away: int
 ) -> None:
+    """Also when the record cannot be read just when the stream is asked how far it got, and the server no longer
+    remembers the ids."""
     monkeypatch.setattr(relay, "_ACK_TIMEOUT", 0.3)
+    js = nats_client.jetstream()
+    await js.update_stream((await js.stream_info(bus.events_stream)).config.evolve(duplicate_window=0.1))
+    found, looks = Relay._position_of, [database.DatabaseError(Problem(code=Code.UNAVAILABLE, message="away"))] * away
+
+    def position_of(of: Relay, message: Any) -> int:
+        if lost and looks:
+            raise looks.pop()
+        return found(of, message)
+
+    monkeypatch.setattr(Relay, "_position_of", position_of)
+    lost: list[object] = []
     ids = record(engine, 20)
     async with relaying(nats_client, engine, bus) as running:
         await until(lambda: is_published(nats_client, bus, 20), "all are published")
         acknowledged = running._pipeline._acknowledged
-        lost: list[object] = []
 
         async def lose(message: Any) -> None:
             lost.append(message)
@@ -194,6 +207,7 @@ async def test_a_lost_acknowledgement_doubles_nothing(
         ids += record(engine, 3)
         await until(lambda: is_published(nats_client, bus, 26), "all are published")
     assert [event.id for event in await published(nats_client, bus)] == ids
+    assert not looks
 
 
 async def test_an_emptied_stream_stops_it_and_a_replay_repairs_it(
