@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 from tunebus.contracts.identifiers import timestamp
+from tunebus.contracts.texts import storable
 from tunebus.services.platform.schema import dead_letters
 
 
@@ -41,7 +42,7 @@ def record(
     consumer: str | None = None,
 ) -> int:
     """Keep a message and return its id. The same message of the same stream and sequence is kept once."""
-    stream, subject, reason = _storable(stream), _storable(subject), _storable(reason)
+    stream, subject, reason = storable(stream), storable(subject), storable(reason)
     digest = hashlib.sha256(subject.encode() + b"\0" + data).hexdigest()
     same = (dead_letters.c.stream == stream, dead_letters.c.seq == seq, dead_letters.c.digest == digest)
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
@@ -51,9 +52,9 @@ def record(
             stream=stream,
             seq=seq,
             digest=digest,
-            consumer=_storable(consumer) if consumer is not None else None,
+            consumer=storable(consumer) if consumer is not None else None,
             subject=subject,
-            headers={_storable(name): _storable(value) for name, value in (headers or {}).items()},
+            headers={storable(name): storable(value) for name, value in (headers or {}).items()},
             data=data,
             reason=reason,
             seen_at=timestamp(),
@@ -79,8 +80,3 @@ def _dead_letter(row: Row[tuple[object, ...]]) -> DeadLetter:
     del values["digest"]
     values["data"] = bytes(values["data"])
     return DeadLetter(**values)
-
-
-def _storable(text: str) -> str:
-    """Text as every database takes it: PostgreSQL refuses NUL, and neither takes half a surrogate pair."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from tunebus.contracts.commands import CompleteAttempt, FailAttempt
 from tunebus.contracts.envelope import Outcome
-from tunebus.contracts.errors import Code
+from tunebus.contracts.errors import Code, Problem
 from tunebus.services.platform.worker import spool
-from tunebus.services.platform.worker.endings import refused
+from tunebus.services.platform.worker.endings import refused, unreported
 from tunebus.services.platform.worker.folder import AttemptFolder, Ending
 from tunebus.services.platform.worker.forwarding import Forwarder
 from tunebus.services.platform.worker.reports import Reports
@@ -23,6 +23,8 @@ from tunebus.services.platform.worker.reports import Reports
 STALE = Code.STALE_ATTEMPT.value
 ACCEPTED = "accepted"
 _ENDED_ALREADY = frozenset({Code.STALE_ATTEMPT, Code.WRONG_STATE, Code.CONFLICT, Code.COMMAND_ID_REUSED})
+
+_SECOND = 1  # tells the command id of a second FailAttempt from that of the first
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +54,13 @@ async def conclude(
     if not await forwarder.flush():
         logger.error("the attempt ends with telemetry left in its spool", extra={"folder": str(folder.path)})
     outcome = await _send(ending, reports)
-    problem = outcome.error
-    if problem is not None and ending.type == CompleteAttempt.__name__ and problem.code not in _ENDED_ALREADY:
+    if (problem := _refusal(outcome)) and ending.type == CompleteAttempt.__name__:
         message = f"the registry refused the result: {problem.message}"
         ending = as_ending(refused(folder, "crashed", message, problem.hint))
         outcome = await _send(ending, reports)
+    if problem := _refusal(outcome):
+        ending = as_ending(unreported(folder, ending.data["cause"], problem.message))
+        outcome = await _send(ending, reports, _SECOND)
     keep(folder, replace(ending, outcome=outcome.error.code.value if outcome.error else ACCEPTED))
 
 
@@ -70,7 +74,13 @@ def keep(folder: AttemptFolder, ending: Ending) -> None:
         folder.write_ending(ending)
 
 
-async def _send(ending: Ending, reports: Reports) -> Outcome:
-    identity = reports.add_data(ending.type, ending.data)
+def _refusal(outcome: Outcome) -> Problem | None:
+    """Why a report was refused, unless the attempt had ended already: that must be said in other words."""
+    problem = outcome.error
+    return None if problem is None or problem.code in _ENDED_ALREADY else problem
+
+
+async def _send(ending: Ending, reports: Reports, number: int = 0) -> Outcome:
+    identity = reports.add_data(ending.type, ending.data, number)
     await reports.settled()
     return reports.outcomes[identity]

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from tunebus.contracts.commands import CompleteAttempt, FailAttempt, FailureCause
+from tunebus.contracts.texts import storable
 from tunebus.services.platform.child.suggestions import suggestion
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.logs import redact
@@ -81,12 +82,23 @@ def failed(folder: AttemptFolder, failure: _Failure) -> FailAttempt:
         job_id=folder.job_id,
         attempt=folder.attempt,
         cause=failure.cause,
-        message=redact(failure.message)[:4000] or "ended without a word",
-        detail=redact(failure.detail)[-20_000:],
-        hint=failure.hint[:1000] if failure.hint else None,
+        message=redact(storable(failure.message))[:4000] or "ended without a word",
+        detail=redact(storable(failure.detail))[-20_000:],
+        hint=storable(failure.hint)[:1000] if failure.hint else None,
         suggestion=change,
         signal=failure.exit.signal,
         exit_code=failure.exit.code,
+    )
+
+
+def unreported(folder: AttemptFolder, cause: FailureCause, reason: str) -> FailAttempt:
+    """The least that can be said of a failure whose report was refused: nothing that a child or a user wrote."""
+    return FailAttempt(
+        job_id=folder.job_id,
+        attempt=folder.attempt,
+        cause=cause,
+        message=storable(f"the registry refused the report of the failure: {reason}")[:4000],
+        hint="the output of the attempt says more",
     )
 
 

@@ -70,6 +70,7 @@ class FakeRegistry:
     desired: dict[str, Any] = field(default_factory=dict)
     stale: set[tuple[str, int]] = field(default_factory=set)
     refusals: dict[str, Problem] = field(default_factory=dict)
+    refuse_once: dict[str, Problem] = field(default_factory=dict)
     silent: bool = False
     deaf_to_heartbeats: bool = False
     lease_seconds: float = LEASE_SECONDS
@@ -200,6 +201,8 @@ class FakeRegistry:
             outcome = _rejected(command_id, Problem(code=Code.STALE_ATTEMPT, message="of an old attempt"))
         elif name in self.refusals:
             outcome = _rejected(command_id, self.refusals[name])
+        elif name in self.refuse_once:
+            outcome = _rejected(command_id, self.refuse_once.pop(name))
         else:
             outcome = Outcome(command_id=command_id, outcome="accepted", id=data["job_id"])
             self.reports.append(Report(name, data, subject.split(".")[2]))

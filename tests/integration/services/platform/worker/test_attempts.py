@@ -284,6 +284,19 @@ async def test_a_result_that_the_registry_refuses_fails_the_attempt(
     assert "the adapter has no weights" in end["message"]
 
 
+async def test_a_failure_is_reported_though_its_first_report_is_refused(
+    registry: FakeRegistry, start_worker: Start, dataset: Path, home: Home
+) -> None:
+    registry.refuse_once["FailAttempt"] = Problem(code=Code.MALFORMED, message="a text holds what nobody stores")
+    job = registry.add_job(dataset, {"end": "fail"})
+    start_worker()
+    end = await ended(registry, job)
+    assert (end["name"], end["cause"]) == ("FailAttempt", "nan_loss")
+    assert "a text holds what nobody stores" in end["message"]
+    kept = folder_of(home, job) / "ending.json"
+    await eventually(lambda: json.loads(kept.read_text())["outcome"] == "accepted", "the outcome is kept")
+
+
 async def test_a_folder_in_the_way_is_kept_aside(
     registry: FakeRegistry, start_worker: Start, dataset: Path, home: Home
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tunebus.contracts import strictjson
 from tunebus.contracts.commands import CompleteAttempt, FailAttempt
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.worker.child import Exit
@@ -98,6 +99,18 @@ def test_a_failure_is_passed_on_without_secrets(folder: AttemptFolder, home: Hom
     assert ending.hint == "h"
     assert "hf_abc" not in ending.message
     assert ending.exit_code == 1
+
+
+@pytest.mark.parametrize("said", ["\0 zero page", "half a pair \ud800"])
+def test_a_failure_can_be_sent_whatever_the_child_printed(folder: AttemptFolder, home: Home, said: str) -> None:
+    folder.output.write_bytes(said.encode("utf-8", "replace"))
+    result(folder, outcome="failed", cause="bad_data", message=said, detail=said, hint=said)
+    silent = AttemptFolder(folder.path.with_name("attempt-2"), "j", 2)
+    silent.path.mkdir()
+    silent.output.write_bytes(said.encode("utf-8", "replace"))
+    for ending in (ending_of(folder, home, Exit(1, None), Told()), ending_of(silent, home, KILLED, Told())):
+        assert isinstance(ending, FailAttempt)
+        assert strictjson.loads(strictjson.dumps(ending.model_dump(mode="json")))["cause"] == ending.cause
 
 
 @pytest.mark.parametrize(
