@@ -57,6 +57,16 @@ class Derived:
     """The URIs of its checkpoints and of its result whose files are there."""
 
 
+@dataclass(frozen=True)
+class Again:
+    """What was found out about a job that is to go on: what is wrong with the files that it is made of, and the URIs of
+    its checkpoints whose files are there.
+    """
+
+    problems: Sequence[Problem] = ()
+    there: Collection[str] = frozenset()
+
+
 def refer_again(
     wanted: Wanted, _facts: object, command: RetryFineTuningJob | ResumeFineTuningJob | RerunFineTuningJob
 ) -> None:
@@ -78,12 +88,12 @@ def refer_derived(wanted: Wanted, facts: Derived, command: Derivation) -> None:
 # the same job again
 
 
-def retry(known: Known, _facts: None, command: RetryFineTuningJob) -> Decision:
+def retry(known: Known, facts: Again, command: RetryFineTuningJob) -> Decision:
     job = _found(known, command.id)
     if not isinstance(job, Job):
         return job
     if not command.suggested:
-        return _again(known, job, _queued(job, "retried"))
+        return _again(known, facts, job, _queued(job, "retried"))
     if not job.suggestion:
         return refused(
             Code.INVALID, f"the end of {job.name} suggests no change", param="suggested", hint="retry it as it was"
@@ -100,19 +110,18 @@ def retry(known: Known, _facts: None, command: RetryFineTuningJob) -> Decision:
     recipe, changes = changed(job.recipe, job.suggestion)
     restart = not keeps_steps(job.recipe, recipe, changes)
     event = FineTuningJobChanged(recipe=recipe, changes=changes, restart=restart)
-    return _again(known, job, happened(job.kind, job.id, event), _queued(job, "retried"))
+    return _again(known, facts, job, happened(job.kind, job.id, event), _queued(job, "retried"))
 
 
-def resume(known: Known, there: Collection[str], command: ResumeFineTuningJob) -> Decision:
-    """`there` are the checkpoints, by URI, whose files are."""
+def resume(known: Known, facts: Again, command: ResumeFineTuningJob) -> Decision:
     job = _found(known, command.id)
     if not isinstance(job, Job):
         return job
-    points = [point for point in job.checkpoints if point.uri in there]
+    points = [point for point in job.checkpoints if point.uri in facts.there]
     none_left = bool(job.checkpoints) and not points
     if none_left or (command.step is not None and command.step not in {point.step for point in points}):
         return refused_all([_no_checkpoint(job, command.step, points)])
-    return _again(known, job, _queued(job, "resumed", command.step))
+    return _again(known, facts, job, _queued(job, "resumed", command.step))
 
 
 def _found(known: Known, reference: str) -> Job | Decision:
@@ -165,10 +174,10 @@ def _ran_elsewhere(job: Job) -> Decision:
     )
 
 
-def _again(known: Known, job: Job, *events: NewEvent) -> Decision:
-    """These events, unless something that it is made of was removed, or it would wait for what never comes: nobody told
-    it how those ended that it waited for."""
-    problems = _missing_parts(known, job)
+def _again(known: Known, facts: Again, job: Job, *events: NewEvent) -> Decision:
+    """These events, unless something that it is made of was removed or is not what it was, or it would wait for what
+    never comes: nobody told it how those ended that it waited for."""
+    problems = [*facts.problems, *_missing_parts(known, job)]
     found = queue.dependencies(known, job.waiting_for, problems, param="id")
     if problems:
         return refused_all(problems)

@@ -30,7 +30,7 @@ from tunebus.services.registry.export_record import on_record
 from tunebus.services.registry.fine_tuning_job import Asked, MadeModel
 from tunebus.services.registry.hub_fetching import HubFetching, of_the_hub, one_origin
 from tunebus.services.registry.intake import validated
-from tunebus.services.registry.lifecycle import Derived
+from tunebus.services.registry.lifecycle import Again, Derived
 from tunebus.services.registry.model_folder import ModelFolder
 from tunebus.services.registry.progress import Progress
 from tunebus.services.registry.removal import JobFiles
@@ -126,7 +126,8 @@ class Preparation:
             ask.RemoveEvaluationJob: self._job_files,
             ask.RemoveExportJob: self._job_files,
             ask.StartFineTuningJob: self._fine_tuning,
-            ask.ResumeFineTuningJob: self._resumed,
+            ask.RetryFineTuningJob: self._again,
+            ask.ResumeFineTuningJob: self._again,
             ask.CloneFineTuningJob: self._derived,
             ask.BranchFineTuningJob: self._derived,
             ask.ExtendFineTuningJob: self._derived,
@@ -313,9 +314,13 @@ class Preparation:
         there = frozenset[str]() if isinstance(asked, ask.CloneFineTuningJob) else await self._kept_of(row)
         return Derived(await self._fine_tuning(start, before), start, difference, there)
 
-    async def _resumed(self, asked: ask.ResumeFineTuningJob, _: None) -> frozenset[str]:
+    async def _again(self, asked: ask.RetryFineTuningJob | ask.ResumeFineTuningJob, _: None) -> Again:
         row = await self._found(FINE_TUNING_JOB, asked.id)
-        return await self._kept_of(row) if row else frozenset()
+        if row is None:
+            return Again()
+        parts = await self._with_parts_of(row)
+        retried = isinstance(asked, ask.RetryFineTuningJob)
+        return Again(parts.problems, frozenset() if retried else await self._kept_of(row))
 
     async def _kept_of(self, job: Mapping[str, Any]) -> frozenset[str]:
         """The URIs of a job's checkpoints and of its result whose files are there."""
@@ -332,10 +337,12 @@ class Preparation:
 
     async def _rerun(self, asked: ask.RerunFineTuningJob, _: None) -> Asked:
         row = await self._found(FINE_TUNING_JOB, asked.id)
-        if row is None:
-            return Asked()
-        found = await self._with_changed_files(Asked(), [("id", row["dataset_id"])] if row["dataset_id"] else [])
-        return await self._with_weights(found, [("id", MODEL, row["base_model_id"])])
+        return await self._with_parts_of(row) if row else Asked()
+
+    async def _with_parts_of(self, job: Mapping[str, Any]) -> Asked:
+        """What is wrong with the files that a job is made of."""
+        found = await self._with_changed_files(Asked(), [("id", job["dataset_id"])] if job["dataset_id"] else [])
+        return await self._with_weights(found, [("id", MODEL, job["base_model_id"])])
 
     async def _with_script(self, before: Asked, name: str) -> Asked:
         """Add the user's script, or why it cannot be run."""

@@ -69,3 +69,25 @@ async def test_what_a_training_made_and_lost_since_is_named_by_the_job_that_made
     problem = await running.refused("StartExportJob", type="adapter", job_id="mine")
     assert (problem.code, problem.param) == ("not_found", "job_id")
     assert problem.message == f"the weights of adapter 'mine' are no longer at {uri}"
+
+
+async def test_a_job_goes_on_only_with_the_files_that_it_was_made_of(running: Running) -> None:
+    model, _ = await brought(running)
+    job = await running.accepted("StartFineTuningJob", base_model_id="own", dataset_id="faq", adapter_name="mine")
+    assert (await running.claim()).assignment is not None
+    await running.accepted("FailAttempt", job_id=job, attempt=1, cause="out_of_memory", message="no memory is left")
+    rows = running.files / "faq.jsonl"
+    before = rows.read_text()
+    rows.write_text(before.replace("q1", "Q1"))
+    model.rename(running.files / "elsewhere")
+    for command in ("RetryFineTuningJob", "ResumeFineTuningJob", "RerunFineTuningJob"):
+        problem = await running.refused(command, id="mine")
+        found = {one.message: (one.code, one.param) for one in problem.details or [problem]}
+        assert found[f"the weights of model 'own' are no longer at {model}"] == ("not_found", "id"), command
+        (changed,) = [one for one in found if one.startswith("the file of dataset 'faq'")]
+        assert found[changed] == ("conflict", "id"), command
+    assert (await running.claim()).assignment is None
+    rows.write_text(before)
+    (running.files / "elsewhere").rename(model)
+    await running.accepted("RetryFineTuningJob", id="mine")
+    assert (await running.claim()).assignment is not None
