@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from tunebus.contracts.changes import SHORTCUTS
 from tunebus.contracts.commands import CompleteAttempt, StartFineTuningJob, StopFineTuningJob
 from tunebus.contracts.commands.fine_tuning_job import FineTuningFields
 from tunebus.contracts.errors import Code, Problem, nearest
@@ -36,24 +37,6 @@ from tunebus.services.registry.wanted import Wanted, given
 METHODS = get_args(Method)
 FRAMEWORKS = ("transformers",)
 
-# Fields of the command that are settings of the training, by the name that transformers has for them.
-SHORTCUTS = {
-    "num_epochs": "num_train_epochs",
-    "learning_rate": "learning_rate",
-    "max_steps": "max_steps",
-    "batch_size": "per_device_train_batch_size",
-    "gradient_accumulation_steps": "gradient_accumulation_steps",
-    "gradient_checkpointing": "gradient_checkpointing",
-    "max_length": "max_length",
-    "seed": "seed",
-    "save_steps": "save_steps",
-    "eval_steps": "eval_steps",
-    "save_total_limit": "save_total_limit",
-    "load_best_model_at_end": "load_best_model_at_end",
-    "early_stopping_patience": "early_stopping_patience",
-    "early_stopping_threshold": "early_stopping_threshold",
-    "eval_samples": "eval_samples",
-}
 # LoRA's rate on every weight at once would undo what the model knows.
 FULL_LEARNING_RATE = 2e-5
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tunebus.contracts.changes import SHORTCUTS, command_for, of_another_job
 from tunebus.contracts.commands import (
     BranchFineTuningJob,
     CloneFineTuningJob,
@@ -32,7 +33,7 @@ from tunebus.contracts.subjects import FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent
 from tunebus.services.registry import fine_tuning_job, jobs, queue, schedule
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
-from tunebus.services.registry.fine_tuning_job import SHORTCUTS, Asked
+from tunebus.services.registry.fine_tuning_job import Asked
 from tunebus.services.registry.jobs import Job, State
 from tunebus.services.registry.known import Known, Shelf
 from tunebus.services.registry.wanted import Wanted
@@ -98,14 +99,12 @@ def retry(known: Known, facts: Again, command: RetryFineTuningJob) -> Decision:
         return refused(
             Code.INVALID, f"the end of {job.name} suggests no change", param="suggested", hint="retry it as it was"
         )
-    foreign = sorted(set(job.suggestion) - set(SHORTCUTS) - {"num_memory", "num_cpu", "training_arguments"})
-    if foreign:
-        settings = " ".join(f"--set {name}={job.suggestion[name]}" for name in job.suggestion)
+    if foreign := of_another_job(job.suggestion):
         return refused(
             Code.NOT_SUPPORTED,
             f"the suggested change of {', '.join(foreign)} makes it another job",
             param="suggested",
-            hint=f"tunebus train clone {job.id} {settings}",
+            hint=command_for(job.id, job.suggestion),
         )
     recipe, changes = changed(job.recipe, job.suggestion)
     restart = not keeps_steps(job.recipe, recipe, changes)

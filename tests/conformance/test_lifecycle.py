@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from tunebus.contracts.errors import Code
+from tunebus.ui.cli.lifecycle import changes
+from tunebus.ui.cli.training import described
 
 from tests.fixtures.adapters import lora_files
 from tests.fixtures.registry import Running
@@ -95,6 +99,25 @@ async def test_the_suggested_change_is_made_and_shown(running: Running) -> None:
     arguments = assignment.recipe["training_arguments"]
     assert (arguments["per_device_train_batch_size"], arguments["gradient_accumulation_steps"]) == (4, 2)
     assert [point["step"] for point in assignment.checkpoints] == [10], "as many rows a step: it goes on"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_suggestion_that_makes_another_job_is_shown_as_a_clone_and_works_as_one(running: Running) -> None:
+    job_id = await started(running)
+    suggestion = {"train_test_split": 1.0, "lora": {"r": 4}, "method": "lora"}
+    await fails(running, job_id, await trains(running, job_id), cause="bad_data", suggestion=suggestion)
+    problem = await running.refused("RetryFineTuningJob", id=job_id, suggested=True)
+    assert (problem.code, problem.param) == (Code.NOT_SUPPORTED, "suggested")
+    console = Console(width=300)
+    with console.capture() as printed:
+        console.print(described(await job(running, job_id)))
+    assert f"tunebus train clone {job_id} --set train_test_split=1.0" in str(problem.hint)
+    assert str(problem.hint).replace(job_id, "first") in printed.get()
+    assert "--suggested" not in printed.get()
+    settings = [word for word in shlex.split(str(problem.hint).partition(job_id)[2]) if word != "--set"]
+    clone = await running.accepted("CloneFineTuningJob", id=job_id, changes=changes(settings))
+    made = (await job(running, clone))["recipe"]
+    assert (made["dataset"]["train_test_split"], made["lora"]["r"]) == (1.0, 4)
 
 
 async def test_a_change_of_what_a_step_is_starts_from_the_beginning(running: Running) -> None:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from tunebus.contracts import commands, queries
+from tunebus.contracts.changes import command_for
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.ui.cli import estimates
 from tunebus.ui.cli.call import Call, command
@@ -96,7 +97,7 @@ def list_jobs(call: Call, **fields: Any) -> None:
 def show(call: Call, id: Identity, **fields: Any) -> None:
     """Show a job: its state and why, what was asked, what it resolved to, its checkpoints and its adapter."""
     job = call.ask("GetFineTuningJob", id=id, **given(fields))
-    call.terminal.data(job, None if call.machine else _job(job))
+    call.terminal.data(job, None if call.machine else described(job))
 
 
 @command(train, "watch", epilog="Example: tunebus train watch my-adapter")
@@ -334,12 +335,13 @@ def _brief(job: Mapping[str, Any]) -> dict[str, Any]:
     return {name: job.get(name) for name in kept}
 
 
-def _job(job: Mapping[str, Any]) -> Group:
+def described(job: Mapping[str, Any]) -> Group:
+    """All there is to say of a job, for a person."""
     head = dict(job)
     head.update({name: local_time(job.get(name)) for name in ("created_at", "started_at", "finished_at")})
     head["step"] = f"{job['step']}/{job['total_steps'] or '?'}"
     suggested = job.get("suggestion")
-    ready = f"tunebus train retry {job['adapter_name']} --suggested" if suggested else None
+    ready = command_for(job["adapter_name"], suggested) if suggested else None
     head["suggestion"] = f"{as_options(suggested)}: {ready}" if suggested else None
     head["made_from"] = _origin(job.get("origin"))
     run = job.get("imported")
