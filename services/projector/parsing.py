@@ -10,17 +10,12 @@ from typing import Any
 
 import pydantic_core
 from tunebus.contracts.errors import Code, TunebusError, fail
-from tunebus.contracts.identifiers import is_id
-from tunebus.contracts.telemetry import SCHEMA_VERSION
+from tunebus.services.platform.telemetry import LONGEST_NAME, BadRecord, number, read_batch, values, whole
 
 MetricRow = tuple[str, str, int, int, int, float | None, str | None, float]
 LogRow = tuple[str, int, int, int, str, float]
 SystemRow = tuple[str, int, int, str, float]
 SampleRow = tuple[str, int, int, int, int, str, str, str, float]
-
-_SPECIAL = frozenset({"NaN", "Infinity", "-Infinity"})
-_LARGEST = 2**63 - 1
-_LONGEST_NAME = 200
 
 
 @dataclass
@@ -62,32 +57,13 @@ class Rows:
                 self.attempts[key] = theirs
 
 
-class BadRecord(ValueError):
-    """One record that is not what the schema says."""
-
-
 def parse(body: bytes, subject: str | None = None) -> tuple[Rows, TunebusError | None]:
     """The rows of a batch, and what is wrong with those of its records that are left out.
 
     A record of a kind that only a newer version knows is passed over. Errors, when nothing can be taken from the
     message: `malformed`, also where the body speaks of another attempt than the `subject`.
     """
-    try:
-        document = pydantic_core.from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise fail(Code.MALFORMED, f"not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise fail(Code.MALFORMED, "a telemetry batch is a JSON object")
-    version, job_id, attempt = document.get("v", SCHEMA_VERSION), document.get("job_id"), document.get("attempt")
-    records = document.get("records")
-    if type(version) is not int or version < 1:
-        raise fail(Code.MALFORMED, "v is a whole number from 1", param="v")
-    if not isinstance(job_id, str) or not is_id(job_id):
-        raise fail(Code.MALFORMED, "job_id is a UUID", param="job_id")
-    if type(attempt) is not int or not 0 < attempt < 2**31:
-        raise fail(Code.MALFORMED, "attempt is a whole number from 1", param="attempt")
-    if not isinstance(records, list):
-        raise fail(Code.MALFORMED, "records is a list", param="records")
+    job_id, attempt, records = read_batch(body)
     if subject is not None and not subject.endswith(f".{job_id}.{attempt}"):
         raise fail(Code.MALFORMED, f"the body speaks of {job_id}, attempt {attempt}", param="job_id")
 
@@ -110,14 +86,14 @@ def parse(body: bytes, subject: str | None = None) -> tuple[Rows, TunebusError |
 def _take(record: Any, job_id: str, attempt: int, rows: Rows, summary: AttemptRow) -> None:
     if type(record) is not dict:
         raise BadRecord("not an object")
-    n, t = _whole(record, "n"), record.get("t")
+    n, t = whole(record, "n"), record.get("t")
     if type(t) is not float:
-        t = _number(record, "t")
+        t = number(record, "t")
     kind = record.get("k")
     if kind == "metric":
-        step = _whole(record, "step")
+        step = whole(record, "step")
         points: list[MetricRow] = []
-        for name, value in _values(record).items():
+        for name, value in values(record).items():
             if type(value) is float:
                 points.append((job_id, name, step, attempt, n, value, None, t))
             elif type(value) is str:
@@ -128,19 +104,19 @@ def _take(record: Any, job_id: str, attempt: int, rows: Rows, summary: AttemptRo
     elif kind == "log":
         text = _text(record, "text")
         # PostgreSQL keeps no NUL; one byte for one byte, so that offsets stay true.
-        rows.logs.append((job_id, attempt, _whole(record, "offset"), n, text.replace("\x00", "?"), t))
+        rows.logs.append((job_id, attempt, whole(record, "offset"), n, text.replace("\x00", "?"), t))
     elif kind == "progress":
-        phase, step, total = _text(record, "phase"), _whole(record, "step"), _whole(record, "total")
-        if len(phase) > _LONGEST_NAME or "\x00" in phase:
+        phase, step, total = _text(record, "phase"), whole(record, "step"), whole(record, "total")
+        if len(phase) > LONGEST_NAME or "\x00" in phase:
             raise BadRecord("phase is a short text")
         rate, eta = _maybe(record, "rate"), _maybe(record, "eta")
         if summary.progress_n is None or n >= summary.progress_n:
             summary.progress_n, summary.phase, summary.step, summary.total = n, phase, step, total
             summary.rate, summary.eta, summary.progress_t = rate, eta, t
     elif kind == "system":
-        rows.system.append((job_id, attempt, n, pydantic_core.to_json(_values(record)).decode(), t))
+        rows.system.append((job_id, attempt, n, pydantic_core.to_json(values(record)).decode(), t))
     elif kind == "sample":
-        step, row = _whole(record, "step"), _whole(record, "row")
+        step, row = whole(record, "step"), whole(record, "row")
         prompt, reference, answer = (
             _text(record, name).replace("\x00", "?") for name in ("prompt", "reference", "answer")
         )
@@ -151,41 +127,8 @@ def _take(record: Any, job_id: str, attempt: int, rows: Rows, summary: AttemptRo
         summary.last_n, summary.last_t = n, t
 
 
-def _values(record: dict[str, Any]) -> dict[str, Any]:
-    values = record.get("values")
-    if type(values) is not dict:
-        raise BadRecord("values is an object")
-    for name, value in values.items():
-        if not name or len(name) > _LONGEST_NAME or "\x00" in name:
-            raise BadRecord("a name in values is empty, too long or holds a NUL")
-        if type(value) is float:
-            continue
-        if type(value) is str:
-            if value not in _SPECIAL:
-                raise BadRecord(f"values.{name} is no number")
-        elif type(value) is not int or not -_LARGEST <= value <= _LARGEST:
-            raise BadRecord(f"values.{name} is no number")
-    return values
-
-
-def _whole(record: dict[str, Any], name: str) -> int:
-    value = record.get(name)
-    if type(value) is not int or not 0 <= value <= _LARGEST:
-        raise BadRecord(f"{name} is a whole number from 0")
-    return value
-
-
-def _number(record: dict[str, Any], name: str) -> float:
-    value = record.get(name)
-    if type(value) is float:
-        return value
-    if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
-        raise BadRecord(f"{name} is a number")
-    return float(value)
-
-
 def _maybe(record: dict[str, Any], name: str) -> float | None:
-    return None if record.get(name) is None else _number(record, name)
+    return None if record.get(name) is None else number(record, name)
 
 
 def _text(record: dict[str, Any], name: str) -> str:

@@ -6,21 +6,23 @@ once. MLflow is imported when the first job is seen; it costs two seconds and 20
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from nats.aio.msg import Msg
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from tunebus.contracts import strictjson
 from tunebus.contracts.envelope import EventEnvelope
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.subjects import EVALUATION_JOB, JOB_KINDS
-from tunebus.contracts.telemetry import MetricRecord, SystemRecord, TelemetryBatch
+from tunebus.services.platform import telemetry
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.logs import redact
 from tunebus.services.tracking.flat import flat
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
-T = TypeVar("T", bound=BaseModel)
+Point = tuple[str, float | None, int, int]
+"""Name, value, Unix milliseconds, step."""
 
 METRICS_AT_ONCE = 1000  # MLflow's own limits of one call
 PARAMS_AT_ONCE = 100
@@ -70,20 +73,22 @@ class MLflowRuns:
 
     def take_events(self, messages: Sequence[Msg]) -> None:
         for message in messages:
-            event = _read(message, EventEnvelope)
+            event = _envelope(message)
             handle = self._on.get(event.type)
             if handle is not None and event.aggregate in JOB_KINDS:
                 self._safely(lambda event=event, handle=handle: handle(event))  # type: ignore[misc]
 
     def take_telemetry(self, messages: Sequence[Msg]) -> None:
-        by_attempt: dict[tuple[str, int], list[MetricRecord | SystemRecord]] = {}
+        by_attempt: dict[tuple[str, int], list[Point]] = {}
         for message in messages:
-            batch = _read(message, TelemetryBatch)
-            points = [record for record in batch.records if isinstance(record, MetricRecord | SystemRecord)]
-            if points:
-                by_attempt.setdefault((batch.job_id, batch.attempt), []).extend(points)
-        for (job_id, attempt), records in by_attempt.items():
-            self._safely(lambda job=job_id, number=attempt, found=records: self._log(job, number, found))  # type: ignore[misc]
+            job_id, attempt, found = points(message.data)
+            if found:
+                by_attempt.setdefault((job_id, attempt), []).extend(found)
+        for (job_id, attempt), measured in by_attempt.items():
+            self._safely(partial(self._measured, job_id, attempt, measured))
+
+    def _measured(self, job_id: str, attempt: int, measured: Sequence[Point]) -> None:
+        self._metrics(self._run(job_id, attempt), measured)
 
     # what happens to attempts
 
@@ -144,15 +149,6 @@ class MLflowRuns:
             self._mlflow.log_artifacts(run_id, str(path), path.name)
         else:
             self._mlflow.log_artifact(run_id, str(path))
-
-    def _log(self, job_id: str, attempt: int, records: Iterable[MetricRecord | SystemRecord]) -> None:
-        points = []
-        for record in records:
-            prefix, step = ("", record.step) if isinstance(record, MetricRecord) else ("system/", record.n)
-            points += [
-                (prefix + name, float(value), round(record.t * 1000), step) for name, value in record.values.items()
-            ]
-        self._metrics(self._run(job_id, attempt), points)
 
     # runs
 
@@ -257,10 +253,10 @@ class MLflowRuns:
         for begin in range(0, len(items), PARAMS_AT_ONCE):
             self._mlflow.log_batch(run_id, params=items[begin : begin + PARAMS_AT_ONCE])
 
-    def _metrics(self, run_id: str, points: Sequence[tuple[str, float | None, int, int]]) -> None:
+    def _metrics(self, run_id: str, measured: Sequence[Point]) -> None:
         from mlflow.entities import Metric
 
-        items: list[Metric] = [Metric(name, value, t, step) for name, value, t, step in points if value is not None]
+        items: list[Metric] = [Metric(name, value, t, step) for name, value, t, step in measured if value is not None]
         for begin in range(0, len(items), METRICS_AT_ONCE):
             self._mlflow.log_batch(run_id, metrics=items[begin : begin + METRICS_AT_ONCE])
 
@@ -287,11 +283,32 @@ class MLflowRuns:
             _log.warning("MLflow refused something, which is left out", extra={"code": code, "reason": reason})
 
 
-def _read(message: Msg, kind: type[T]) -> T:
+def points(body: bytes) -> tuple[str, int, list[Point]]:
+    """Job, attempt and points of a telemetry message. What is left out of it is what the projector leaves out, which
+    records it as a dead letter. Errors: `malformed`, when nothing can be taken from the message.
+    """
+    job_id, attempt, records = telemetry.read_batch(body)
+    found: list[Point] = []
+    for record in records:
+        with contextlib.suppress(telemetry.BadRecord):
+            found += _points(record)
+    return job_id, attempt, found
+
+
+def _points(record: Any) -> list[Point]:
+    kind = record.get("k") if isinstance(record, dict) else None
+    if kind not in ("metric", "system"):
+        return []
+    n, t = telemetry.whole(record, "n"), round(telemetry.number(record, "t") * 1000)
+    prefix, step = ("", telemetry.whole(record, "step")) if kind == "metric" else ("system/", n)
+    return [(prefix + name, float(value), t, step) for name, value in telemetry.values(record).items()]
+
+
+def _envelope(message: Msg) -> EventEnvelope:
     try:
-        return kind.model_validate(strictjson.loads(message.data))
+        return EventEnvelope.model_validate(strictjson.loads(message.data))
     except ValidationError as error:
-        raise fail(Code.MALFORMED, f"no {kind.__name__}: {error.error_count()} errors") from None
+        raise fail(Code.MALFORMED, f"no {EventEnvelope.__name__}: {error.error_count()} errors") from None
 
 
 def _adds(item: Mapping[str, Any]) -> bool:
