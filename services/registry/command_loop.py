@@ -23,6 +23,7 @@ from tunebus.contracts import strictjson
 from tunebus.contracts.commands import COMMANDS
 from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import Code, Problem, TunebusError
+from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.subjects import Subjects
 from tunebus.services.platform import database, deadletters, delivery, topology
 from tunebus.services.platform.decisions import PreparedCommand
@@ -30,15 +31,17 @@ from tunebus.services.platform.ledger import Ledger
 from tunebus.services.platform.process import end_tasks
 from tunebus.services.platform.publish import reply_subject
 from tunebus.services.platform.pull import StandingPull
+from tunebus.services.platform.schema import inbox
 from tunebus.services.registry.intake import receive
 from tunebus.services.registry.preparation import Preparation
 
 BATCH = 64
 SHARE = BATCH // 2  # or half of what waits, if that is more, is decided at once
 MOST_READY = 4 * BATCH  # decided next; more are left with the server
-MOST_PREPARING = 256
+MOST_PREPARING = 64_000_000  # bytes of messages; by number the consumer's own limit keeps the rest with the server
 KEEP_ALIVE_SECONDS = 8.0  # well inside the consumer's ack_wait of 30 s
 PURGE_SECONDS = 3.0
+PROBE_BYTES = 16_000
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +82,7 @@ class CommandLoop:
         self._pull = StandingPull(client, subjects.commands_stream, topology.REGISTRY, BATCH)
         self._ready: deque[_Taken] = deque()
         self._held: set[_Taken] = set()  # every message taken and not yet settled
-        self._preparing: set[asyncio.Task[None]] = set()
+        self._preparing: dict[asyncio.Task[None], int] = {}  # with the size of its message
         self._same: dict[tuple[str, str], asyncio.Task[PreparedCommand]] = {}  # by command id and body
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -125,7 +128,7 @@ class CommandLoop:
         async for messages in self._pull:
             for message in messages:
                 self._take(message)
-            while len(self._ready) >= MOST_READY or len(self._preparing) >= MOST_PREPARING:
+            while len(self._ready) >= MOST_READY or sum(self._preparing.values()) >= MOST_PREPARING:
                 self._room.clear()
                 await self._room.wait()
 
@@ -139,7 +142,7 @@ class CommandLoop:
             taken.reason = error.problem
         if taken.command is None and taken.reason is None:
             task = asyncio.create_task(self._prepare(taken, received), name="prepare")
-            self._preparing.add(task)
+            self._preparing[task] = len(message.data)
             task.add_done_callback(self._prepared)
             return
         self._ready.append(taken)
@@ -174,7 +177,7 @@ class CommandLoop:
         return await asyncio.shield(work)
 
     def _prepared(self, task: asyncio.Task[None]) -> None:
-        self._preparing.discard(task)
+        del self._preparing[task]
         self._room.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a preparation ended without a result", exc_info=error)
@@ -191,8 +194,7 @@ class CommandLoop:
             # While the other half is decided, those who have their outcomes send on; else senders and registry would
             # take turns, for the server stores all that comes at once before it hands any of it out.
             waiting = len(self._ready)
-            batch = [self._ready.popleft() for _ in range(min(BATCH, waiting, max(SHARE, waiting // 2)))]
-            self._room.set()
+            batch = self._next(min(BATCH, max(SHARE, waiting // 2)))
             deciding = loop.run_in_executor(self._writer, self._execute, batch)
             try:
                 results = await asyncio.shield(deciding)
@@ -204,6 +206,12 @@ class CommandLoop:
                     await self._settle_all(batch, await deciding)
                 raise
             await self._settle_all(batch, results)
+
+    def _next(self, most: int) -> list[_Taken]:
+        """The next messages to decide, which leave their room to others."""
+        batch = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+        self._room.set()
+        return batch
 
     def _execute(self, batch: Sequence[_Taken]) -> list[Outcome | Exception | None]:
         """In the writer's thread: keep the dead letters, decide the commands; results stand where messages stood."""
@@ -291,7 +299,7 @@ class CommandLoop:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
-            batch = [self._ready.popleft() for _ in range(min(BATCH, len(self._ready)))]
+            batch = self._next(BATCH)
             try:
                 loop = asyncio.get_running_loop()
                 if batch:
@@ -308,8 +316,11 @@ class CommandLoop:
             return
 
     def _probe(self) -> None:
-        with database.write(self._engine):
-            pass
+        """Write about as much as a command does, and take it back: a full disk commits an empty transaction gladly."""
+        kept = {"command_id": new_id(), "body_hash": "", "outcome": {"probe": "x" * PROBE_BYTES}, "handled_at": ""}
+        with database.write(self._engine) as connection:
+            connection.execute(inbox.insert().values(kept))
+            connection.execute(inbox.delete().where(inbox.c.command_id == kept["command_id"]))
 
     async def _tell_disk_full(self, problem: Problem) -> None:
         """Nothing can be kept, not even an outcome: refuse what somebody waits for, so that it is not done behind their
@@ -321,6 +332,7 @@ class CommandLoop:
             if reply_subject(taken.message.headers, self._subjects) is None:
                 continue
             self._ready.remove(taken)
+            self._room.set()
             outcome = Outcome(command_id=command.envelope.id, outcome="rejected", error=problem)
             with contextlib.suppress(nats.errors.Error):
                 await self._reply(taken.message, outcome.text)

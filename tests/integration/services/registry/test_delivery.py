@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +16,10 @@ from tunebus.contracts.envelope import CommandEnvelope
 from tunebus.contracts.errors import Code, Problem
 from tunebus.contracts.identifiers import new_id
 from tunebus.services.platform import database, topology
+from tunebus.services.platform.decisions import PreparedCommand
+from tunebus.services.registry import command_loop
 from tunebus.services.registry import dataset as dataset_decisions
+from tunebus.services.registry.preparation import Preparation
 
 from tests.fixtures.registry import Running, eventually
 
@@ -281,6 +286,81 @@ async def test_a_full_disk_is_told_and_nothing_is_lost(running: Running) -> None
 
     await eventually(done, "the command that nobody was told about is done, and the trouble over")
     assert (await running.client.send("AddConfig", CONFIG)).error is None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_burst_on_a_full_disk_is_answered_whole_and_leaves_a_registry_that_works(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert running.registry is not None
+    ledger, ready, piled = running.registry.ledger, running.registry.commands._ready, threading.Event()
+    execute = ledger.execute
+
+    def execute_once_piled(commands: Any) -> Any:
+        piled.wait(20)
+        return execute(commands)
+
+    monkeypatch.setattr(ledger, "execute", execute_once_piled)
+    running.engine.dispose()
+    with database.write(running.engine) as connection:
+        pages = connection.scalar(text("PRAGMA page_count"))
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    replies = await Replies(running).open()
+    subject, count = running.subjects.command("config", "AddConfig"), command_loop.MOST_READY + 200
+    for number in range(count):
+        big = {"type": "custom", "config": {"number": number, "text": "x" * 20_000}}
+        await running.bus.publish(subject, command(data=big), headers={"reply_to": replies.inbox})
+    await running.bus.flush()
+
+    async def as_many_as_are_taken() -> bool:
+        return len(ready) >= command_loop.MOST_READY
+
+    await eventually(as_many_as_are_taken, "no more is taken")
+    piled.set()
+    answers = await replies.wait(count)
+    assert {answer["error"]["code"] for answer in answers} == {"disk_full"}
+    assert running.troubles[-1] is not None
+    with database.write(running.engine) as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+
+    async def over() -> bool:
+        return running.troubles[-1] is None
+
+    await eventually(over, "the trouble is over")
+    assert (await running.client.send("AddConfig", CONFIG)).error is None
+    assert len(running.events("ConfigAdded")) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_commands_that_wait_for_files_hold_up_no_others(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are: more than are decided or asked for at a time."""
+    looked_at, going = 0, asyncio.Event()
+
+    async def prepare(_: Preparation, received: PreparedCommand) -> PreparedCommand:
+        nonlocal looked_at
+        looked_at += 1
+        await going.wait()
+        return replace(received, rejection=Problem(code=Code.INVALID, message="is no dataset"))
+
+    monkeypatch.setattr(Preparation, "prepare", prepare)
+    replies = await Replies(running).open()
+    count = 5 * command_loop.BATCH
+    for number in range(count):
+        asked = command("AddDataset", {"name": f"slow {number}", "path": "nowhere.csv"})
+        await running.bus.publish(
+            running.subjects.command("dataset", "AddDataset"), asked, headers={"reply_to": replies.inbox}
+        )
+    await running.accepted("AddConfig", **CONFIG)
+
+    async def all_looked_at() -> bool:
+        return looked_at == count
+
+    await eventually(all_looked_at, "every file is looked at")
+    assert replies.documents == []
+    going.set()
+    assert {answer["outcome"] for answer in await replies.wait(count)} == {"rejected"}
 
 
 async def test_commands_wait_for_a_database_that_is_away_and_are_done_once(
