@@ -31,7 +31,7 @@ from tunebus.contracts.identifiers import new_id, short
 from tunebus.contracts.recipes import Checkpoint, FineTuningRecipe, InitialWeights, TrainingArguments
 from tunebus.contracts.subjects import FINE_TUNING_JOB
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent
-from tunebus.services.registry import fine_tuning_job, jobs, queue, schedule
+from tunebus.services.registry import fine_tuning_job, jobs, queue, recipe, schedule
 from tunebus.services.registry.decision import happened, missing, refused, refused_all
 from tunebus.services.registry.fine_tuning_job import Asked
 from tunebus.services.registry.jobs import Job, State
@@ -106,9 +106,12 @@ def retry(known: Known, facts: Again, command: RetryFineTuningJob) -> Decision:
             param="suggested",
             hint=command_for(job.id, job.suggestion),
         )
-    recipe, changes = changed(job.recipe, job.suggestion)
-    restart = not keeps_steps(job.recipe, recipe, changes)
-    event = FineTuningJobChanged(recipe=recipe, changes=changes, restart=restart)
+    settled, changes = changed(job.recipe, job.suggestion)
+    model = known.models.get(job.added["base_model_id"])
+    if model and (long := recipe.too_long(settled["training_arguments"]["max_length"], [model], "suggested")):
+        return refused_all(long)
+    restart = not keeps_steps(job.recipe, settled, changes)
+    event = FineTuningJobChanged(recipe=settled, changes=changes, restart=restart)
     return _again(known, facts, job, happened(job.kind, job.id, event), _queued(job, "retried"))
 
 
@@ -328,7 +331,7 @@ def rerun(known: Known, asked: Asked, command: RerunFineTuningJob) -> Decision:
         return refused_all(problems)
     job_id = new_id()
     name = command.adapter_name or _free_name(known, job)
-    recipe = FineTuningRecipe.model_validate(dict(job.recipe)).model_copy(
+    recorded = FineTuningRecipe.model_validate(dict(job.recipe)).model_copy(
         update={"adapter_name": name, "num_cpu": job.threads or job.recipe.get("num_cpu")}
     )
     added = FineTuningJobAdded(
@@ -336,10 +339,10 @@ def rerun(known: Known, asked: Asked, command: RerunFineTuningJob) -> Decision:
         dataset_id=job.added["dataset_id"],
         prompt_id=job.added.get("prompt_id"),
         adapter_name=name,
-        method=recipe.method,
+        method=recorded.method,
         register_adapter=command.adapter_name is not None,
         asked=dict(job.added["asked"]),
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recorded.model_dump(mode="json"),
         out_dir=f"artifact:jobs/{job_id}",
         origin=Origin(kind="rerun", job_id=job.id),
     )

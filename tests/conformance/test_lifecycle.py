@@ -120,6 +120,15 @@ async def test_a_suggestion_that_makes_another_job_is_shown_as_a_clone_and_works
     assert (made["dataset"]["train_test_split"], made["lora"]["r"]) == (1.0, 4)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_suggested_length_over_the_context_is_refused_as_a_start_with_it_is(running: Running) -> None:
+    job_id = await started(running)
+    await fails(running, job_id, await trains(running, job_id), cause="bad_data", suggestion={"max_length": 566})
+    problem = await running.refused("RetryFineTuningJob", id=job_id, suggested=True)
+    assert (problem.code, problem.param) == (Code.INVALID, "suggested")
+    assert problem.message == "566 tokens are more than the context of 'starter', 512"
+
+
 async def test_a_change_of_what_a_step_is_starts_from_the_beginning(running: Running) -> None:
     job_id = await started(running)
     attempt = await trains(running, job_id, 10)

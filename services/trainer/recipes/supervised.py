@@ -78,7 +78,7 @@ def train(attempt: Attempt) -> Ending:
     if recipe.method == "full":
         parameters = sum(parameter.numel() for parameter in model.parameters())
         footprint.check_memory(arguments, Sizes(parameters, parameters), *_memory(recipe, device))
-    settled = settle(recipe, config, device, length, train_counts, test_counts)
+    settled = settle(recipe, config, device, length, train_counts, test_counts, context)
     attempt.say(f"{settled.total_steps} steps in {settled.precision} on {settled.device}")
     if attempt.is_stopping:
         return Ending("stopped", step=resumed_from)
@@ -143,17 +143,27 @@ def train(attempt: Attempt) -> Ending:
     )
 
 
-def settle(recipe: FineTuningRecipe, config: Any, device: Device, length: int, train: Counts, held_out: Counts) -> Plan:
+def settle(
+    recipe: FineTuningRecipe,
+    config: Any,
+    device: Device,
+    length: int,
+    train: Counts,
+    held_out: Counts,
+    context: int | None = None,
+) -> Plan:
     """The plan of this run on this machine. Errors: `bad_data`, `bad_configuration`."""
     import torch
 
     arguments = recipe.training_arguments
     if not train.kept:
+        enough = min(train.longest, context or train.longest)  # what is over the context would be refused
+        longer = arguments.max_length is not None and enough > arguments.max_length
         raise ChildFailure(
             "bad_data",
             f"none of the {train.rows} training rows has an answer within {length} tokens",
             "raise max_length, or shorten the prompts",
-            {"max_length": train.longest} if arguments.max_length else None,
+            {"max_length": enough} if longer else None,
         )
     precision = planning.precision(
         arguments.precision, device, gpu_has_bf16=device == "cuda" and torch.cuda.is_bf16_supported()

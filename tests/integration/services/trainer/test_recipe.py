@@ -62,6 +62,14 @@ class TestRefused:
         assert words in found.message
         assert not (tmp_path / "running.json").exists()
 
+    def test_a_longer_max_length_is_suggested_up_to_the_context(self, tiny_model: Path, tmp_path: Path) -> None:
+        rows = tmp_path / "long.jsonl"
+        row = {"question": "what colour " * 200, "answer": "red"}
+        rows.write_text((json.dumps(row) + "\n") * 9)
+        for length, suggested in ((3, {"max_length": 128}), (128, None)):
+            found = failure(tmp_path / str(length), training_recipe(tiny_model, rows, max_length=length))
+            assert (found.cause, found.suggestion) == ("bad_data", suggested)
+
     def test_a_model_that_is_gone(self, tiny_model: Path, questions: Path, tmp_path: Path) -> None:
         found = failure(tmp_path, training_recipe(tiny_model / "gone", questions))
         assert found.cause == "bad_configuration"
