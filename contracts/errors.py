@@ -120,21 +120,27 @@ def from_validation(error: ValidationError, known_fields: Iterable[str], prefix:
     """Translate pydantic's findings into one `Problem` that names every wrong field and suggests near names."""
     known = list(known_fields)
     problems = []
-    for item in error.errors(include_url=False, include_context=False):
-        param = ".".join(str(part) for part in (*([prefix] if prefix else []), *item["loc"])) or None
+    for item in error.errors(include_url=False):
+        loc = item["loc"]
+        param = ".".join(str(part) for part in (*([prefix] if prefix else []), *loc)) or None
         if item["type"] == "extra_forbidden":
-            near = nearest(str(item["loc"][-1]), known) if len(item["loc"]) == 1 else None
+            near = nearest(str(loc[-1]), known) if len(loc) == 1 else None
             problems.append(
                 Problem(
                     code=Code.UNKNOWN_FIELD,
-                    message=f"unknown field {item['loc'][-1]!r}",
+                    message=f"unknown field {loc[-1]!r}",
                     param=param,
                     hint=f"did you mean {near!r}?" if near else f"known fields: {', '.join(sorted(known))}",
                 )
             )
-            continue
-        message = "is required" if item["type"] == "missing" else f"{_plainly(item)}, not {_short(item['input'])}"
-        problems.append(Problem(code=Code.INVALID, message=message, param=param))
+        elif item["type"] == "missing":
+            whole = f"{error.title} takes {', '.join(sorted(known))}" if len(loc) == 1 and not prefix else None
+            hint = "give an id or a name" if str(loc[-1]).rpartition("_")[2] == "id" else whole
+            problems.append(Problem(code=Code.INVALID, message="is required", param=param, hint=hint))
+        else:
+            message = in_plain_words(item)
+            hint = "give a number such as 1 or 0.5" if message.startswith("must be a finite number") else None
+            problems.append(Problem(code=Code.INVALID, message=message, param=param, hint=hint))
     return combine(problems)
 
 
@@ -158,11 +164,22 @@ _KINDS = {
 _OF_KIND = ("type", "parsing", "attributes_type", "from_float")
 
 
+def in_plain_words(item: Mapping[str, Any]) -> str:
+    """One of pydantic's findings, in the words of the errors here, with the value or its length."""
+    context = item.get("ctx", {})
+    if item["type"] in ("too_long", "too_short") and "actual_length" in context:
+        bound, limit = ("at most", "max_length") if item["type"] == "too_long" else ("at least", "min_length")
+        count, found = context[limit], context["actual_length"]  # no length is told of what was not counted to its end
+        return f"must have {bound} {count} item{'' if count == 1 else 's'}, not {'more' if found is None else found}"
+    return f"{_plainly(item)}, not {_short(item['input'])}"
+
+
 def _plainly(item: Mapping[str, Any]) -> str:
-    """What pydantic found, in the words of the errors here."""
     kind, _, rest = str(item["type"]).partition("_")
     if kind in _KINDS and rest in _OF_KIND:
         return _KINDS[kind]
+    if rest == "parsing_size":
+        return "must be a smaller number"
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "string_pattern_mismatch":
         pattern = message.partition("'")[2].removesuffix("'")

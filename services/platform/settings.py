@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from tunebus.contracts.errors import Code, Problem, TunebusError, combine, nearest
+from tunebus.contracts.errors import Code, Problem, TunebusError, combine, in_plain_words, nearest
 from tunebus.contracts.subjects import Subjects
 
 PREFIX = "TUNEBUS_"
@@ -174,15 +174,17 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
-        raise TunebusError(
-            combine(
-                Problem(
-                    code=Code.INVALID,
-                    message=item["msg"].removeprefix("Value error, "),
-                    param=PREFIX + str(item["loc"][0]).upper() if item["loc"] else None,
-                )
-                for item in error.errors(include_url=False)
-            )
-        ) from None
+        raise TunebusError(combine(map(_wrong, error.errors(include_url=False)))) from None
     settings.subjects  # noqa: B018  refuses a namespace that no stream can be named after
     return settings
+
+
+def _wrong(item: Mapping[str, Any]) -> Problem:
+    """What is wrong with one variable, and what it may be instead."""
+    name = str(item["loc"][0])
+    field = Settings.model_fields[name]
+    message = str(item["ctx"]["error"]) if item["type"] == "value_error" else in_plain_words(item)
+    default = field.get_default(call_default_factory=True)
+    unset = None if default in (None, ()) else f"unset, it is {str(default).lower() if default is True else default}"
+    hint = "; ".join(part for part in (field.description, unset) if part) or None
+    return Problem(code=Code.INVALID, message=message, param=PREFIX + name.upper(), hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tunebus.contracts.commands import AddPrompt, RemovePrompt, RenamePrompt
-from tunebus.contracts.errors import Code, Problem
 from tunebus.contracts.events import PromptAdded, PromptRemoved, PromptRenamed
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.recipes import PromptTemplates
@@ -37,7 +36,7 @@ def add(known: Known, _facts: None, command: AddPrompt) -> Decision:
     else:
         problems += templates.check(asked, dataset.features)
         if not asked.input_template.strip() and not any(p.param == "input_template" for p in problems):
-            problems.append(Problem(code=Code.INVALID, message="is required", param="input_template"))
+            problems.append(templates.required("input_template", dataset.features))
     if problems:
         return refused_all(problems)
     assert dataset is not None

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, RowMapping
 from sqlalchemy.exc import DBAPIError
 from tunebus.contracts import queries as ask
 from tunebus.contracts import strictjson
-from tunebus.contracts.errors import Code, Problem, TunebusError, combine, fail, from_validation
+from tunebus.contracts.errors import Code, TunebusError, combine, fail, from_validation
 from tunebus.contracts.recipes import DatasetSource, PromptTemplates, files_type
 from tunebus.contracts.subjects import DATASET, EVALUATION_JOB, MODEL, PROMPT
 from tunebus.projections import queries
@@ -23,6 +23,7 @@ from tunebus.projections.sorting import number
 from tunebus.projections.tables import ENDED_STATES
 from tunebus.services.platform import database
 from tunebus.services.platform.home import Home
+from tunebus.services.platform.rows.templates import required
 from tunebus.services.platform.upcasters import UPCASTERS
 from tunebus.services.registry import comparison, evaluation_rows, fine_tuning_job, prompt_generation
 from tunebus.services.registry.children import PreparePool
@@ -246,9 +247,7 @@ class QueryAnswers:
         if not given:
             given = prompt_generation.generate(dataset["features"]).model_dump()
         if lacking := [name for name in _TEMPLATES if name not in given]:
-            raise TunebusError(
-                combine(Problem(code=Code.INVALID, message="is required", param=name) for name in lacking)
-            )
+            raise TunebusError(combine(required(name, dataset["features"]) for name in lacking))
         request = {
             "source": self._source(dataset, given).model_dump(mode="json"),
             "rows": dataset["rows"],
@@ -316,7 +315,7 @@ class QueryAnswers:
             )
         recipe = found.recipe
         resolved = recipe.model_dump(include={"training_arguments", "lora", "text_format", "sources", "reasons"})
-        return document | {"resolved": resolved, "warnings": fine_tuning_job.warnings(found, query)}
+        return document | {"resolved": resolved, "warnings": fine_tuning_job.warnings(found, query, document)}
 
     async def _log(self, query: ask.GetLog) -> Document:
         """From the telemetry; from the attempt's own file where that has not arrived, or cannot be read."""

@@ -37,7 +37,7 @@ def examine(call: Call) -> list[Finding]:
         call.settings  # noqa: B018  reading them is the check
     except TunebusError as error:
         for problem in error.problem.details or [error.problem]:
-            findings.append(_finding("settings", "problem", problem.message, problem.hint))
+            findings.append(_finding("settings", "problem", f"{problem.param}: {problem.message}", problem.hint))
         return findings
     for check in CHECKS:
         try:

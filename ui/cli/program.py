@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from tunebus.contracts.errors import Code, Problem, TunebusError
+from pydantic import ValidationError
+from tunebus.contracts.errors import Code, Problem, TunebusError, in_plain_words
 from tunebus.ui.cli import (
     condition,
     database,
@@ -120,6 +121,8 @@ def _usage(terminal: Terminal, error: Exception) -> int:
     """Say what is wrong with the command line, and which command's help to read."""
     if type(error).__name__ == "NoArgsIsHelpError":
         return USAGE  # its help has been printed
+    if isinstance(error.__cause__, ValidationError) and hasattr(error, "message"):
+        error.message = in_plain_words(error.__cause__.errors(include_url=False)[0])
     said = error.format_message() if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "tunebus"

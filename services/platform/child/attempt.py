@@ -24,7 +24,7 @@ from typing import Any, Literal, NoReturn
 
 from pydantic import ValidationError
 from tunebus.contracts import strictjson
-from tunebus.contracts.errors import TunebusError
+from tunebus.contracts.errors import TunebusError, from_validation
 from tunebus.contracts.recipes import Checked, ChildJob
 from tunebus.services.platform.child import failures, lifeline
 from tunebus.services.platform.child.failures import Failure
@@ -223,9 +223,8 @@ def _read(path: Path, kinds: Collection[str]) -> ChildJob:
     try:
         job = ChildJob.model_validate(document)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
-        )
+        found = from_validation(error, ChildJob.model_fields)
+        wrong = "; ".join(f"{problem.param}: {problem.message}" for problem in found.details or [found])
         raise failures.unreadable_job(f"not a job: {wrong}") from None
     if job.kind not in kinds:
         raise failures.unreadable_job(f"this child does a {' or a '.join(kinds)}, not a {job.kind}")

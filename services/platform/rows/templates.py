@@ -99,7 +99,7 @@ def check(templates: PromptTemplates, features: Sequence[str]) -> list[Problem]:
         if not source and field == "input_template" and "{input}" not in templates.prompt_template:
             continue  # a dataset of one column is all answer; a command that adds a prompt demands all three
         if not source.strip():
-            problems.append(Problem(code=Code.INVALID, message="is required", param=field))
+            problems.append(required(field, features))
             continue
         try:
             parsed[field] = parse(source)
@@ -119,6 +119,13 @@ def check(templates: PromptTemplates, features: Sequence[str]) -> list[Problem]:
             )
         )
     return problems
+
+
+def required(field: str, features: Sequence[str]) -> Problem:
+    """The problem of a template that is not given, with one that would do."""
+    column = features[-1 if field == "completion_template" else 0] if features else "column"
+    example = "{input}{completion}" if field == "prompt_template" else f"{{{column}}}"
+    return Problem(code=Code.INVALID, message="is required", param=field, hint=f"for example {example}")
 
 
 class Renderer:

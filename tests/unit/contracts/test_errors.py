@@ -76,6 +76,43 @@ def test_a_wrong_value_is_told_in_plain_words(field: str, value: object, words: 
     assert refused.value.problem.message == words
 
 
+@pytest.mark.parametrize(
+    ("command", "field", "value", "words"),
+    [
+        ("StartFineTuningJob", "labels", ["x"] * 8000, "must have at most 20 items, not 8000"),
+        ("StartEvaluationJob", "combinations", [], "must have at least 1 item, not 0"),
+        ("BranchFineTuningJob", "changes", {str(n): 1 for n in range(100)}, "must have at most 60 items, not more"),
+    ],
+)
+def test_a_list_of_a_wrong_length_is_told_by_its_length(command: str, field: str, value: object, words: str) -> None:
+    with pytest.raises(TunebusError) as refused:
+        validate(COMMANDS[command], {"base_model_id": "m", "dataset_id": "d", field: value})
+    problems = refused.value.problem.details or [refused.value.problem]
+    assert [problem.message for problem in problems if problem.param == field] == [words]
+
+
+@pytest.mark.parametrize(
+    ("command", "field", "hint"),
+    [
+        ("StartFineTuningJob", "dataset_id", "give an id or a name"),
+        ("RenameModel", "id", "give an id or a name"),
+        ("RenameModel", "name", "RenameModel takes id, name"),
+    ],
+)
+def test_what_is_required_is_told_with_what_to_give(command: str, field: str, hint: str) -> None:
+    with pytest.raises(TunebusError) as refused:
+        validate(COMMANDS[command], {})
+    found = {problem.param: problem for problem in refused.value.problem.details or []}[field]
+    assert (found.message, found.hint) == ("is required", hint)
+
+
+def test_a_number_that_is_none_is_told_with_one_that_would_do() -> None:
+    with pytest.raises(TunebusError) as refused:
+        validate(StartFineTuningJob, {"base_model_id": "m", "dataset_id": "d", "learning_rate": "nan"})
+    assert refused.value.problem.message == "must be a finite number, not 'nan'"
+    assert refused.value.problem.hint == "give a number such as 1 or 0.5"
+
+
 def test_every_pattern_of_the_contract_is_told_in_words() -> None:
     asked = set(patterns([kind.model_json_schema() for kind in COMMANDS.values()]))
     assert asked

@@ -54,6 +54,20 @@ def test_every_wrong_value_is_named_at_once() -> None:
     assert {detail.param for detail in problem.details} == {"TUNEBUS_UI_PORT", "TUNEBUS_LEASE_SECONDS"}
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message", "hint"),
+    [
+        ("UI_PORT", "abc", "must be a whole number, not 'abc'", "0: any free port; unset, it is 7860"),
+        ("LEASE_SECONDS", "-1", "must be greater than 0, not '-1'", "unset, it is 30.0"),
+        ("LOAD_DEFAULTS", "perhaps", "must be true or false, not 'perhaps'", "unset, it is true"),
+        ("THREADS_PER_JOB", "x", "must be a whole number, not 'x'", "default: the cores shared by all workers"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words_with_the_way_out(name: str, value: str, message: str, hint: str) -> None:
+    problem = refused(**{f"TUNEBUS_{name}": value}).problem
+    assert (problem.param, problem.message, problem.hint) == (f"TUNEBUS_{name}", message, hint)
+
+
 @pytest.mark.parametrize("name", ["Tune Bus", "1st", "a.b", "", "x" * 40])
 def test_a_namespace_that_cannot_name_a_stream_is_refused(name: str) -> None:
     if name == "":

@@ -78,7 +78,8 @@ def test_nothing_is_cut_off_in_a_pipe(run: Run, bus: FakeBus) -> None:
         (("train", "start", "--model", "m"), "--dataset"),
         (("train", "start", "--model", "m", "--dataset", "d", "--num-epochs", "many"), "--num-epochs"),
         (("dataset", "add", "x.csv", "--name", "n", "--colour", "red"), "--colour"),
-        (("deadletter", "show", "three"), "integer"),
+        (("deadletter", "show", "three"), "must be a whole number, not 'three'"),
+        (("train", "start", "--model", "m", "--dataset", "d", "--batch-size", "abc"), "must be a whole number, not"),
     ],
 )
 def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...], said: str) -> None:
@@ -87,6 +88,7 @@ def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...], said: str
     assert said in ended.err
     assert "--help" in ended.err
     assert ended.out == ""
+    assert "Input should be" not in ended.err
     document = json.loads(run(*arguments, "--json").err)
     assert said in document["message"]
 
@@ -112,6 +114,11 @@ def test_a_misspelt_setting_is_named_with_the_right_one(run: Run, monkeypatch: p
     assert ended.code == 3
     assert "TUNEBUS_NAMESPCE" in ended.err
     assert "did you mean TUNEBUS_NAMESPACE?" in ended.err
+
+
+def test_doctor_names_the_setting_that_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEBUS_TRAINERS", "many")
+    assert "TUNEBUS_TRAINERS: must be a whole number, not 'many'" in run("doctor").out
 
 
 def test_the_bus_is_let_go_of_whatever_happens(run: Run, bus: FakeBus) -> None:

@@ -58,6 +58,7 @@ class TestCheck:
     def test_all_faults_at_once(self) -> None:
         problems = check(templates("{x}{completion}", "{y", " "), ["q", "a"])
         assert [problem.param for problem in problems] == ["prompt_template", "input_template", "completion_template"]
+        assert (problems[2].message, problems[2].hint) == ("is required", "for example {a}")
 
     @pytest.mark.parametrize("name", ["q.real", "q[0]", "q:>10", "q!r", "q.__class__"])
     def test_nothing_but_a_name(self, name: str) -> None:
