@@ -204,6 +204,34 @@ def test_what_a_script_of_ones_own_needs_is_not_guessed_and_the_form_says_why(br
     expect(page.locator("[name=adapter_name]")).to_have_attribute("aria-invalid", "true")
 
 
+def test_a_press_on_start_is_answered_and_kept_while_the_studio_hangs(browsing: Browsing, served: Studio) -> None:
+    page = open_form(browsing)
+    registry = served.pid("registry")
+    os.kill(registry, signal.SIGSTOP)
+    try:
+        fill(page, "adapter_name", "pressed-while-it-hung")
+        page.evaluate(
+            """() => {
+                const pressed = performance.now();
+                new MutationObserver(() => {
+                    if (document.querySelector('#tb-notices .tb-notice')) window.said ??= performance.now() - pressed;
+                }).observe(document, { childList: true, subtree: true });
+                document.getElementById('tb-start').click();
+            }"""
+        )
+        notices = page.locator("#tb-notices")
+        expect(notices).to_contain_text("Not confirmed yet")
+        assert page.evaluate("window.said") < 2000, "long before the form's own questions are answered"
+        page.reload()
+        expect(notices).to_contain_text("Not confirmed yet")
+    finally:
+        os.kill(registry, signal.SIGCONT)
+    expect(notices).not_to_contain_text("Not confirmed yet")
+    with served.client() as client:
+        (job,) = client.query("ListAllJobs", search="pressed-while-it-hung")["items"]
+        client.stop_fine_tuning_job(id=job["id"])
+
+
 def test_what_is_typed_outlives_reload_another_tab_and_the_pages_own_process(
     browsing: Browsing, served: Studio
 ) -> None:

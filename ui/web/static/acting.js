@@ -10,10 +10,14 @@
 // Fields of a form become data by their names; data-as says how: number, integer, json, lines, flag. Empty fields are
 // left out. A field that is refused is marked (aria-invalid) and shows why. What is typed into a form with data-draft
 // is kept until its request is accepted (see drafts.js).
+//
+// `tunebus:sending` is dispatched on a form that a person has sent, whose request is remembered already; a script that
+// has to learn something first adds a promise to its `detail`, and the fields are read once more after that.
 
 import { escape, look, notice, problem, say } from "./live.js";
 
 const AGAIN = 1500;
+const PATIENCE = 150; // so long a person takes what was pressed for done at once
 const KEY = "tunebus-asked";
 
 document.addEventListener("click", (event) => {
@@ -52,9 +56,8 @@ async function press(button) {
 async function submit(form) {
   if (isBusy(form)) return;
   clearErrors(form);
-  const data = { ...JSON.parse(form.dataset.values ?? "{}"), ...fields(form) };
   busy(form, true);
-  const answer = await start(form, data, form);
+  const answer = await start(form, filled(form), form);
   if (!answer.leaves) busy(form, false);
   if (answer?.outcome === "accepted") {
     form.closest("dialog")?.close();
@@ -62,6 +65,7 @@ async function submit(form) {
   }
 }
 
+const filled = (form) => ({ ...JSON.parse(form.dataset.values ?? "{}"), ...fields(form) });
 const isBusy = (element) => element.getAttribute("aria-busy") === "true"; // pressed twice is asked once
 
 /** Shows that a form's request is under way, on the form and on the button that sends it. */
@@ -123,7 +127,25 @@ export async function start(source, data, form = null) {
   const { act, done = "", goto = "", draft = "" } = source.dataset;
   const request = { id: crypto.randomUUID(), act, data, done, goto, draft };
   remember(request);
+  if (form) await ready(form, request);
   return settle(request, await send(request), form);
+}
+
+/** Waits for what scripts have to learn before a form is sent, and says so as soon as a person would notice. */
+async function ready(form, request) {
+  const learning = [];
+  form.dispatchEvent(new CustomEvent("tunebus:sending", { bubbles: true, detail: learning }));
+  if (!learning.length) return;
+  const noticed = setTimeout(() => unconfirmed(request), PATIENCE);
+  await Promise.all(learning);
+  clearTimeout(noticed);
+  clearErrors(form); // of what was learnt, which the studio is about to say itself
+  request.data = filled(form);
+  remember(request);
+}
+
+function unconfirmed(request) {
+  request.box ??= notice(escape(say("not_confirmed")), { kind: "info", stays: true });
 }
 
 const pause = (time) => new Promise((resolve) => { setTimeout(resolve, time); });
@@ -148,7 +170,7 @@ async function send({ id, act, data }) {
 async function settle(request, first, form = null) {
   let answer = first;
   while (answer.outcome === "pending") {
-    request.box ??= notice(escape(say("not_confirmed")), { kind: "info", stays: true });
+    unconfirmed(request);
     document.dispatchEvent(new CustomEvent("tunebus:pending", { detail: request }));
     await pause(AGAIN);
     answer = await send(request);
@@ -224,6 +246,7 @@ function confirmed(question, agree) {
 const remembered = () => JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
 
 function remember({ id, act, data, done, goto, draft }) {
+  forget(id);
   sessionStorage.setItem(KEY, JSON.stringify([...remembered(), { id, act, data, done, goto, draft }].slice(-50)));
 }
 

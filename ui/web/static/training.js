@@ -18,8 +18,6 @@ let underWay = 0;
 let typing = 0;
 let stale = false; // the studio changed while an answer was on its way, which it does not make worthless
 let due = false; // something was typed that nothing was asked about yet
-let settling = false;
-let settled = false;
 let shownExample = "";
 
 const formOf = () => document.getElementById("tb-train");
@@ -288,20 +286,14 @@ function soon(form, pause = TYPING) {
   typing = setTimeout(() => check(form), pause);
 }
 
-/** Sends the form once it is known what it comes to, which decides whether the job asks for memory to wait for. */
-async function settle(form) {
-  settling = true;
-  const start = document.getElementById("tb-start");
-  start.setAttribute("aria-busy", "true");
+/** Ends once it is known what the form comes to, which decides whether the job asks for memory to wait for. */
+async function answered(form) {
   if (due) check(form);
   for (const until = Date.now() + PATIENCE; (due || underWay) && Date.now() < until;) {
     await new Promise((resolve) => { setTimeout(resolve, 50); });
   }
-  start.removeAttribute("aria-busy");
-  settling = false;
-  settled = true;
-  form.requestSubmit(start);
-  settled = false;
+  for (const field of form.elements) touched.add(field.name);
+  asking += 1; // what was asked before would take away what the studio now says
 }
 
 document.addEventListener("tunebus:drafted", (event) => {
@@ -324,17 +316,9 @@ for (const type of ["input", "change"]) {
   });
 }
 
-document.addEventListener("submit", (event) => {
-  if (event.target.id !== "tb-train") return;
-  if (settling || (!settled && (due || underWay))) {
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    if (!settling) settle(event.target);
-    return;
-  }
-  for (const field of event.target.elements) touched.add(field.name);
-  asking += 1; // what was asked before would take away what the studio now says
-}, true);
+document.addEventListener("tunebus:sending", ({ target, detail }) => {
+  if (target.id === "tb-train") detail.push(answered(target));
+});
 
 document.addEventListener("click", (event) => {
   const form = formOf();
