@@ -191,7 +191,7 @@ def _failed(jobs: Sequence[Document]) -> Markup:
     rows = [
         (
             join([job_link(job), tag("div", ago(job["finished_at"], now), kind="tb-small")]),
-            tag("span", cause_name(job["cause"]), kind="tb-cause"),
+            tag("span", cause_name(job["cause"]), kind="tb-cause-name"),
             join([tag("span", job["message"] or ""), tag("div", job["hint"], kind="tb-small") if job["hint"] else ""]),
             _again(job),
         )

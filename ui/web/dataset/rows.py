@@ -187,7 +187,7 @@ def histogram(bins: Sequence[Mapping[str, int]], limit: int | None = None) -> Ma
             tag("text", f"{one['rows']:,}", x=middle, y=str(15 + _HEIGHT - height), kind="tb-tick tb-tick-x"),
             tag("text", f"{one['from']}–{one['to']}", x=middle, y=str(_HEIGHT + 38), kind="tb-tick tb-tick-x"),
         ]
-    drawn.append(tag("line", x1="0", x2=str(width), y1=str(20 + _HEIGHT), y2=str(20 + _HEIGHT), kind="tb-grid"))
+    drawn.append(tag("line", x1="0", x2=str(width), y1=str(20 + _HEIGHT), y2=str(20 + _HEIGHT), kind="tb-rule"))
     said = "; ".join(say("datasets.lengths.bar", first=one["from"], last=one["to"], count=one["rows"]) for one in bins)
     picture = tag(
         "svg",

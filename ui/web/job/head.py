@@ -165,7 +165,7 @@ def _card(job: Document) -> Markup:
         parts.append(
             tag("details", tag("summary", say("jobs.detail")), tag("pre", detail, kind="tb-log", tabindex="0"))
         )
-    return tag("section", *parts, kind="tb-banner tb-banner-error tb-cause", id="tb-cause")
+    return tag("section", *parts, kind="tb-banner tb-banner-error tb-failure", id="tb-cause")
 
 
 def suggested(job: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
