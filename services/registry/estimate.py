@@ -26,6 +26,7 @@ SMALL_FILES = 1024**2  # of a checkpoint: tokenizer, configs, state of schedule 
 LOSS_SLICES = 3 * 8 * 1024**2  # the loss on a CPU takes the output head in slices of 8 MiB
 _CHECKPOINTS = 10  # as the trainer does when save_steps is left to it
 UNKNOWN_LENGTH = 512
+MARGIN = 1.5  # what an estimate of memory may be off by; see docs/queue.md for measurements
 
 Document = dict[str, Any]
 
@@ -119,14 +120,15 @@ class Training:
 
 def estimate(recipe: FineTuningRecipe, sizes: Sizes, train_rows: int, held_out: int, facts: Facts) -> Document:
     """Everything at once, ready to be kept and shown. `fits` is None where no trainer is there to be measured against;
-    `smaller` are changes that need less, as fields of the command."""
+    `least_memory` is what a batch of one row needs, `smaller` are changes that need less, as fields of the command."""
     arguments = recipe.training_arguments
     longest = max(1, min(_known(arguments.max_length, sizes.context_length, facts.lengths.longest)))
     training = _training(recipe, longest)
     needed = memory(sizes, training)
-    workers = [_against(worker, needed.total, training.on_gpu) for worker in facts.workers]
+    limit = memory_limit(recipe.num_gpu, recipe.num_memory_gb)
+    workers = [_against(worker, needed.total, training.on_gpu, limit) for worker in facts.workers]
     fits = any(worker["fits"] for worker in workers) if workers else None
-    room = max((worker["memory"] for worker in workers), default=None)
+    room = max((worker["memory"] for worker in workers), default=limit)
     per_epoch, steps = steps_of(recipe, train_rows)
     seen = arguments.num_train_epochs * train_rows
     if arguments.max_steps:
@@ -140,6 +142,7 @@ def estimate(recipe: FineTuningRecipe, sizes: Sizes, train_rows: int, held_out: 
     return {
         "device": "gpu" if training.on_gpu else "cpu",
         "memory": {name: getattr(needed, name) for name in Memory.__dataclass_fields__},
+        "least_memory": memory(sizes, replace(training, batch=1)).total,
         "trainable_parameters": trainable,
         "rows": {"train": train_rows, "held_out": held_out},
         "steps": steps,
@@ -157,6 +160,21 @@ def estimate(recipe: FineTuningRecipe, sizes: Sizes, train_rows: int, held_out: 
         "workers": workers,
         "smaller": [] if fits else smaller(recipe, sizes, training, facts.lengths, room),
     }
+
+
+def memory_limit(num_gpu: int, num_memory: float | None) -> int | None:
+    """What the job's num_memory leaves to a training on the processor. A GPU's memory is not what it limits."""
+    return int(num_memory * GIB) if num_memory is not None and not num_gpu else None
+
+
+def enough_memory(recipe: Mapping[str, Any], kept: Mapping[str, Any] | None) -> Document | None:
+    """What to give a job that ran out of memory, as a field of the command, by the estimate that was kept of it; None
+    where smaller batches may do."""
+    limit = memory_limit(recipe.get("num_gpu") or 0, recipe.get("num_memory_gb"))
+    least = (kept or {}).get("least_memory")
+    if kept is None or limit is None or least is None or limit >= least:
+        return None
+    return {"num_memory": math.ceil(10 * MARGIN * kept["memory"]["total"] / GIB) / 10}
 
 
 def memory(sizes: Sizes, training: Training) -> Memory:
@@ -302,18 +320,15 @@ def _training(recipe: FineTuningRecipe, length: int) -> Training:
     )
 
 
-def _against(worker: Mapping[str, Any], total: int, on_gpu: bool) -> Document:
-    """Whether a worker has the memory. A GPU that does not say how much it has is not counted on."""
+def _against(worker: Mapping[str, Any], total: int, on_gpu: bool, limit: int | None) -> Document:
+    """Whether a worker has the memory, within the job's own limit. A GPU that does not say how much it has is not
+    counted on."""
     capabilities = worker["capabilities"]
     has = capabilities.get("memory_gb", 0.0)
     if on_gpu:
         has = max((device.get("memory_gb") or 0.0 for device in capabilities.get("devices") or ()), default=0.0)
-    return {
-        "worker_id": worker["worker_id"],
-        "host": worker["host"],
-        "memory": int(has * GIB),
-        "fits": total <= has * GIB,
-    }
+    room = int(has * GIB) if limit is None else min(int(has * GIB), limit)
+    return {"worker_id": worker["worker_id"], "host": worker["host"], "memory": room, "fits": total <= room}
 
 
 def _known(*values: int | None) -> list[int]:

@@ -94,6 +94,7 @@ def start(
     if problems or found is None:
         return refused_all(problems)
     settled = found.recipe.model_copy(update={"initial_weights": initial_weights})
+    needs = estimated(found, asked.facts)
     added = FineTuningJobAdded(
         base_model_id=found.model.id,
         dataset_id=found.dataset.id,
@@ -110,8 +111,8 @@ def start(
         waiting_for=waits.waiting_for,
         labels=queue.without_doubles(command.labels),
         notes=command.notes,
-        estimate=without_workers(estimated(found, asked.facts)),
-        warnings=warnings(found, command),
+        estimate=without_workers(needs),
+        warnings=warnings(found, command, needs),
     )
     first = jobs.first_event(FINE_TUNING_JOB, job_id, hold=command.hold)
     return Accepted((happened(FINE_TUNING_JOB, job_id, added), first), id=job_id)
@@ -363,8 +364,8 @@ def _without_held_out_rows(dataset: Dataset, training: TrainingArguments, comman
     ]
 
 
-def warnings(found: Resolved, command: FineTuningFields) -> list[str]:
-    """What is allowed, and hardly what was meant."""
+def warnings(found: Resolved, command: FineTuningFields, needs: Mapping[str, Any] | None = None) -> list[str]:
+    """What is allowed, and hardly what was meant. `needs` is the estimate, where there is one."""
     said = []
     rows = dict(split_rows(found.dataset.files))
     own = own_test_split(list(rows))
@@ -377,6 +378,13 @@ def warnings(found: Resolved, command: FineTuningFields) -> list[str]:
     if rate > _FAR * usual and found.recipe.user_script is None:
         said.append(
             f"learning_rate {rate:g} is far above what {name} is trained with, up to {usual:g}: most models break down"
+        )
+    limit = estimate.memory_limit(found.recipe.num_gpu, found.recipe.num_memory_gb)
+    if needs is not None and limit is not None and limit < needs["memory"]["total"]:
+        least = "even with batches of one row" if limit < needs["least_memory"] else "with batches of this size"
+        said.append(
+            f"num_memory {found.recipe.num_memory_gb:g} GiB is too little {least}: the training is estimated to need "
+            f"{needs['memory']['total'] / estimate.GIB:.2g} GiB"
         )
     return said
 

@@ -32,6 +32,7 @@ from tunebus.contracts.events import (
 from tunebus.contracts.recipes import Checkpoint
 from tunebus.projections.jobs import first_rank
 from tunebus.services.platform.decisions import Accepted, Decision, NewEvent, Rejected
+from tunebus.services.registry import estimate
 from tunebus.services.registry.decision import happened, refused
 
 
@@ -330,7 +331,9 @@ def outside_attempt(job: Job, attempt: int, uri: str, param: str) -> Problem | N
 
 def fail_attempt(job: Job, command: FailAttempt, *, max_crash_retries: int) -> Decision:
     """Losses that are nobody's fault are free, crashes use up the retries, certain failures end the job at once."""
-    hint = command.hint or HINTS.get(command.cause)
+    hint, suggestion = command.hint or HINTS.get(command.cause), command.suggestion
+    if command.cause == "out_of_memory":
+        suggestion = estimate.enough_memory(job.recipe, job.added.get("estimate")) or suggestion
     crash = uses_up_a_retry(command.cause, command.signal)
     lost_too_often = not crash and job.losses + 1 >= MAX_LOSSES_WITHOUT_PROGRESS
     final = command.cause in FINAL_CAUSES or (crash and job.crashes + 1 > max_crash_retries) or lost_too_often
@@ -341,7 +344,7 @@ def fail_attempt(job: Job, command: FailAttempt, *, max_crash_retries: int) -> D
         message=command.message,
         detail=command.detail,
         hint=hint,
-        suggestion=command.suggestion,
+        suggestion=suggestion,
         signal=command.signal,
         exit_code=command.exit_code,
         will_retry=retry,
@@ -361,7 +364,7 @@ def fail_attempt(job: Job, command: FailAttempt, *, max_crash_retries: int) -> D
             cause=command.cause,
             message=message,
             hint=hint,
-            suggestion=command.suggestion,
+            suggestion=suggestion,
             attempt=command.attempt,
         )
         events.append(_of(job, ended))

@@ -36,6 +36,7 @@ async def test_an_estimate_says_what_a_job_needs_term_by_term(running: Running) 
     assert found["time"]["seconds"] is None
     assert found["time"]["basis"].startswith("unknown")
     assert found["fits"] is None
+    assert found["least_memory"] == (await estimate(running, batch_size=1))["memory"]["total"] < terms["total"]
     assert found["warnings"] == []
     (warning,) = (await estimate(running, learning_rate=1e9))["warnings"]
     assert warning.startswith("learning_rate 1e+09 is far above")
@@ -79,6 +80,34 @@ async def test_an_estimate_is_held_against_the_workers_and_says_how_to_need_less
     device = {"id": "GPU-1", "name": "NVIDIA L4", "memory_gb": 22.5}
     await running.claim("gpu", gpus=["NVIDIA L4"], devices=[device])
     assert (await estimate(running, num_gpu=1))["fits"] is True
+
+
+@on_sqlite
+async def test_num_memory_is_a_limit_that_an_estimate_counts(running: Running) -> None:
+    await running.things(200)
+    await running.accepted("StartFineTuningJob", **JOB, num_gpu=1)
+    await running.claim("large", memory_gb=64.0)
+    assert ((await estimate(running, num_memory=8))["fits"], (await estimate(running))["warnings"]) == (True, [])
+    little = await estimate(running, num_memory=0.3)
+    assert (little["fits"], little["workers"][0]["memory"]) == (False, int(0.3 * 1024**3))
+    (warning,) = little["warnings"]
+    assert warning.startswith("num_memory 0.3 GiB is too little even with batches of one row: the training is")
+    job_id = await running.accepted("StartFineTuningJob", **JOB, num_memory=0.3, adapter_name="little")
+    assert (await running.client.query("GetFineTuningJob", {"id": job_id}))["warnings"] == [warning]
+    assert (await running.claim()).assignment is not None
+    halved = {"batch_size": 4, "gradient_accumulation_steps": 2}
+    await running.accepted(
+        "FailAttempt", job_id=job_id, attempt=1, cause="out_of_memory", message="none left", suggestion=halved
+    )
+    suggestion = (await running.client.query("GetFineTuningJob", {"id": job_id}))["suggestion"]
+    assert set(suggestion) == {"num_memory"}
+    assert (await estimate(running, **suggestion))["fits"] is True
+    await running.accepted("RetryFineTuningJob", id=job_id, suggested=True)
+    assert (await running.claim()).assignment is not None
+    await running.accepted(
+        "FailAttempt", job_id=job_id, attempt=2, cause="out_of_memory", message="none left", suggestion=halved
+    )
+    assert (await running.client.query("GetFineTuningJob", {"id": job_id}))["suggestion"] == halved
 
 
 @on_sqlite
