@@ -16,7 +16,8 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_BRACKETS_OR_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# A text without an end goes to the end: looked for again from each of its quotes, a message would take hours.
+_BRACKETS_OR_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def loads(body: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
@@ -130,6 +131,5 @@ _STYLE: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators
 _write = json.JSONEncoder(**_STYLE).encode
 _write_sorted = json.JSONEncoder(**_STYLE, sort_keys=True).encode
 _read = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys).decode
-_DECODER = json.JSONDecoder(
-    parse_constant=_no_constant, parse_float=_finite, parse_int=_integer, object_pairs_hook=_unique_keys
-)
+# Of whole numbers it takes what Python does: earlier studios recorded some that no message may hold today.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys)

@@ -100,7 +100,8 @@ def _salvaged(body: bytes, error: TunebusError) -> CommandEnvelope:
     )
 
 
-_TOKEN = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"|[\[{]|[\]}]|[:,]', re.DOTALL)
+# A text without an end goes to the end: looked for again from each of its quotes, a message would take hours.
+_TOKEN = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z)|[\[{]|[\]}]|[:,]', re.DOTALL)
 
 
 def _id_in_sight(body: bytes) -> str | None:

@@ -43,6 +43,13 @@ def test_what_is_no_proper_json_is_refused(body: bytes, code: Code, words: str) 
     assert words in refused.value.problem.message
 
 
+@pytest.mark.timeout(10)
+def test_a_text_without_an_end_is_refused_at_once() -> None:
+    for end in (b"", b"\\"):
+        with pytest.raises(TunebusError):
+            strictjson.loads(b'{"a": "' + b'\\"' * 490_000 + b"[" * 65 + end)
+
+
 def test_brackets_in_texts_are_no_nesting() -> None:
     assert strictjson.loads(json.dumps(["[" * 500, '\\"' + "{" * 500]).encode()) == ["[" * 500, '\\"' + "{" * 500]
 

@@ -74,6 +74,7 @@ def test_what_has_an_id_is_refused_under_it(document: Any, code: str) -> None:
 @pytest.mark.parametrize(
     "rest",
     [
+        b'"data": {"text": "' + b'\\"' * 600_000,  # a text without an end, and longer than a message may be
         b'"data": {"x": NaN}}',
         b'"id": "%s"}' % ID.encode(),
         b'"data": {"name": "a\\u0000b"}}',
