@@ -39,6 +39,7 @@ from tunebus.ui.web.markup import (
     pairs,
     problem_box,
     section,
+    short_id,
     table,
     tag,
     text,
@@ -224,7 +225,7 @@ def _event_table(events: Sequence[Document], arguments: Arguments) -> Markup:
             _time(event["recorded_at"]),
             event["type"],
             _entity(event),
-            event["actor"],
+            _actor(event),
             tag("span", _in_short(event["data"]), kind="tb-small"),
         )
         rows.append(tag("tr", *(tag("td", cell) for cell in cells), data_key=position))
@@ -240,10 +241,15 @@ def _entity(event: Mapping[str, Any]) -> Markup:
     """What an event is about, in words, as a link where there is a page of it."""
     aggregate, entity_id = str(event["aggregate"]), str(event["entity_id"])
     kind = tag("span", say(f"activity.aggregate.{aggregate}"), kind="tb-small")
-    name = event.get("entity_name") or f"{entity_id[:13]}…"
+    name = event.get("entity_name") or short_id(entity_id)
     if aggregate == DATABASE:
         return join([kind, Markup(" "), link(name, "/database")])
     return join([kind, Markup(" "), link(name, _PLACES[aggregate], id=entity_id)])
+
+
+def _actor(event: Mapping[str, Any]) -> str | None:
+    """Who sent it; a worker that claims a job is named `worker …` in the record, and plainly by all it sends itself."""
+    return event["actor"] and str(event["actor"]).removeprefix("worker ")
 
 
 def _in_short(data: Any) -> str:
@@ -286,7 +292,7 @@ async def event(studio: Studio, arguments: Arguments) -> Markup:
         [
             (say("activity.event.entity"), _entity(one)),
             (say("activity.event.recorded"), moment(one["recorded_at"])),
-            (say("activity.event.actor"), one["actor"]),
+            (say("activity.event.actor"), _actor(one)),
             (say("activity.event.version"), one["version"]),
             (say("activity.event.schema"), one["schema_version"]),
             (say("activity.event.id"), tag("code", one["event_id"])),

@@ -10,7 +10,7 @@ from typing import Any
 from tunebus.contracts.errors import Code, TunebusError
 from tunebus.ui.web.job.names import job_name
 from tunebus.ui.web.listing import address
-from tunebus.ui.web.markup import Markup, join, tag
+from tunebus.ui.web.markup import Markup, cut, join, tag
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import phrase, say
 
@@ -181,18 +181,14 @@ def _box(node: Node, place: tuple[int, int], *, current: bool) -> Markup:
     parts = [
         tag("title", f"{kind}: {node.label}"),
         tag("rect", x=str(x), y=str(y), width=str(WIDTH), height=str(HEIGHT), rx="8"),
-        tag("text", _short(above, LETTERS + 4), x=str(x + 11), y=str(y + 18), kind="tb-lineage-kind"),
-        tag("text", _short(node.label, LETTERS), x=str(x + 11), y=str(y + 36), kind="tb-lineage-name"),
+        tag("text", cut(above, LETTERS + 4), x=str(x + 11), y=str(y + 18), kind="tb-lineage-kind"),
+        tag("text", cut(node.label, LETTERS), x=str(x + 11), y=str(y + 36), kind="tb-lineage-name"),
     ]
     look = f"tb-lineage-node tb-lineage-{node.kind}{' tb-lineage-current' if current else ''}"
     if not node.href:
         return tag("g", *parts, kind=look)
     here = {"aria_current": "true"} if current else {}
     return tag("a", *parts, kind=look, href=node.href, aria_label=f"{kind}: {node.label}", **here)
-
-
-def _short(words: str, letters: int) -> str:
-    return words if len(words) <= letters else words[: letters - 1] + "…"
 
 
 def _named(node: Node) -> Markup:

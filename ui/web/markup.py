@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tunebus.contracts.errors import Problem
+from tunebus.contracts.identifiers import short
 from tunebus.ui.web.icons import LINES
 
 VOID = frozenset({"br", "hr", "img", "input", "meta"})
@@ -77,6 +78,19 @@ def icon(name: str) -> Markup:
         return Markup("")
     path = tag("path", d=LINES[name])
     return tag("svg", path, kind=f"tb-icon tb-icon-{name}", viewBox="0 0 16 16", aria_hidden="true", focusable="false")
+
+
+def cut(words: str, letters: int) -> str:
+    """Words in at most so many letters. What is too long loses its middle: names that are alike differ at their end."""
+    if len(words) <= letters:
+        return words
+    end = (letters - 1) // 2
+    return f"{words[: letters - 1 - end]}…{words[-end:]}"
+
+
+def short_id(entity_id: str) -> Markup:
+    """The end of an id, which tells it from others of the same moment, with all of it as tooltip."""
+    return tag("span", short(entity_id), title=entity_id)
 
 
 def moment(stamp: str | None) -> Markup:

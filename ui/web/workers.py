@@ -8,7 +8,7 @@ from typing import Any
 from tunebus.contracts.identifiers import utc_now
 from tunebus.projections.waiting import WORKERS, misfit
 from tunebus.ui.web.job.names import job_link
-from tunebus.ui.web.markup import Markup, ago, empty, icon, join, link, pairs, section, table, tag, text
+from tunebus.ui.web.markup import Markup, ago, empty, icon, join, link, pairs, section, short_id, table, tag, text
 from tunebus.ui.web.page import Arguments, Page, html, part
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
@@ -62,7 +62,7 @@ def _worker(worker: Document, job: Document | None) -> Markup:
     if job is not None:
         doing = job_link(job)
     elif worker["job_id"]:
-        doing = link(worker["job_id"][:13] + "…", "/jobs", id=worker["job_id"])
+        doing = link(short_id(worker["job_id"]), "/jobs", id=worker["job_id"])
     facts = [
         (say("workers.job"), doing),
         (say("workers.host"), worker["host"]),

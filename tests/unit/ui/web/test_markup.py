@@ -53,6 +53,15 @@ def test_a_link_keeps_its_argument_whole() -> None:
     assert link("a", "/jobs", id='x&y="z') == '<a href="/jobs?id=x%26y%3D%22z">a</a>'
 
 
+def test_names_too_long_lose_their_middle_and_ids_all_but_their_end() -> None:
+    assert markup.cut("faq-starter", 18) == "faq-starter"
+    alike = [markup.cut(f"faq-starter-43f5319a-{end}", 18) for end in ("b0620861", "ea544049")]
+    assert alike == ["faq-start…b0620861", "faq-start…ea544049"]
+    assert markup.short_id("01a22873-3af6-7467-994c-c5e17c5e5501") == (
+        '<span title="01a22873-3af6-7467-994c-c5e17c5e5501">7c5e5501</span>'
+    )
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(None, "–"), (0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
