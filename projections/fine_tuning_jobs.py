@@ -77,6 +77,8 @@ def _changed(event: RecordedEvent) -> list[Change]:
         "changes": event.data["changes"],
         **_of_recipe(recipe),
     }
+    if event.data.get("asked"):
+        values["asked"] = event.data["asked"]
     return [Update(fine_tuning_jobs, {"id": event.entity_id}, values)]
 
 

@@ -69,7 +69,8 @@ class ImportedJobAdded(JobAdded):
 class FineTuningJobChanged(Event):
     """The recipe that its next attempt runs with. `changes` are fields of the command: [before, now].
 
-    With `restart` the checkpoints so far are not resumed from: a step means something else now.
+    With `restart` the checkpoints so far are not resumed from: a step means something else now. `asked` is what the job
+    asks for with the changes, for what is made from it; none in events of earlier versions.
     """
 
     aggregates = (subjects.FINE_TUNING_JOB,)
@@ -77,3 +78,4 @@ class FineTuningJobChanged(Event):
     recipe: dict[str, Any]
     changes: dict[str, list[Any]]
     restart: bool = False
+    asked: dict[str, Any] | None = None

@@ -151,7 +151,8 @@ def evolve(job: Job | None, event: RecordedEvent) -> Job:
             return replace(job, state=State.QUEUED, worker_id=None, held=None)
         case "FineTuningJobChanged":
             kept = () if data.get("restart") else job.checkpoints
-            return replace(job, added={**job.added, "recipe": data["recipe"]}, checkpoints=kept)
+            asked = data.get("asked") or job.added["asked"]
+            return replace(job, added={**job.added, "recipe": data["recipe"], "asked": asked}, checkpoints=kept)
         case "JobHeld":
             return replace(job, state=State.HELD, worker_id=None, held=data["cause"])
         case "JobPrioritized":

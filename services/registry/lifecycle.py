@@ -111,7 +111,8 @@ def retry(known: Known, facts: Again, command: RetryFineTuningJob) -> Decision:
     if model and (long := recipe.too_long(settled["training_arguments"]["max_length"], [model], "suggested")):
         return refused_all(long)
     restart = not keeps_steps(job.recipe, settled, changes)
-    event = FineTuningJobChanged(recipe=settled, changes=changes, restart=restart)
+    asked = asked_with(job.added["asked"], job.recipe, job.suggestion)
+    event = FineTuningJobChanged(recipe=settled, changes=changes, restart=restart, asked=asked)
     return _again(known, facts, job, happened(job.kind, job.id, event), _queued(job, "retried"))
 
 
@@ -212,6 +213,19 @@ def changed(recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[
             top[key], sources[key] = value, "command"
     settled = TrainingArguments.model_validate(arguments).model_dump(mode="json")
     return {**top, "training_arguments": settled, "sources": sources}, changes
+
+
+def asked_with(asked: Mapping[str, Any], recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a job's command with some changed. Of a training_arguments config of which a setting changes, what
+    the `recipe` took from it stays, as an object."""
+    inline = wanted.get("training_arguments")
+    if inline is None:
+        return {**asked, **wanted}
+    before = asked.get("training_arguments") or {}
+    if isinstance(before, str):
+        sources = recipe.get("sources") or {}
+        before = {name: value for name, value in recipe["training_arguments"].items() if sources.get(name) == "config"}
+    return {**asked, **wanted, "training_arguments": {**before, **inline}}
 
 
 def keeps_steps(before: Mapping[str, Any], after: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:

@@ -292,6 +292,33 @@ async def test_a_suggested_training_argument_is_merged(running: Running) -> None
     assert again["changes"] == {"optim": ["adamw_torch", "sgd"]}
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_what_is_made_from_a_job_asks_for_what_its_retries_changed(running: Running) -> None:
+    """Two suggested changes one after the other, one of them of a setting that a config gave."""
+    config = await running.accepted(
+        "AddConfig", type="training_arguments", config={"weight_decay": 0.1, "optim": "adamw_torch"}
+    )
+    job_id = await started(running, batch_size=4, training_arguments=config)
+    first, second = {"batch_size": 2, "gradient_accumulation_steps": 2}, {"training_arguments": {"optim": "sgd"}}
+    await fails(running, job_id, await trains(running, job_id), suggestion=first)
+    await running.accepted("RetryFineTuningJob", id=job_id, suggested=True)
+    await fails(running, job_id, await trains(running, job_id, 10), suggestion=second)
+    await running.accepted("RetryFineTuningJob", id=job_id, suggested=True)
+    assert (await job(running, job_id))["asked"]["batch_size"] == 2
+    attempt = await trains(running, job_id, 20)
+    before = (await job(running, job_id))["recipe"]["training_arguments"]
+    await finishes(running, job_id, attempt)
+    rerun = await running.accepted("RerunFineTuningJob", id=job_id)
+    for command, fields, different in (
+        ("CloneFineTuningJob", {"id": job_id, "changes": {"num_epochs": 2}}, {"num_train_epochs": 2}),
+        ("CloneFineTuningJob", {"id": rerun}, {}),
+        ("BranchFineTuningJob", {"id": job_id, "changes": {"batch_size": 1}}, {"per_device_train_batch_size": 1}),
+        ("ExtendFineTuningJob", {"id": job_id, "max_steps": 7}, {"max_steps": 7}),
+    ):
+        made = await job(running, await running.accepted(command, **fields))
+        assert made["recipe"]["training_arguments"] == before | different, command
+
+
 async def test_going_on_from_a_checkpoint_that_is_gone_is_refused_with_those_that_are_there(running: Running) -> None:
     job_id = await started(running, save_total_limit=2)
     attempt = await trains(running, job_id, 10, 20, 30, 40)
