@@ -40,7 +40,9 @@ def raw_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], first: 
         )
         for number, row in enumerate(rows, start=first + 1)
     ]
-    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), kind="tb-table tb-wrap", tabindex="0")
+    return tag(
+        "div", tag("table", tag("thead", head), tag("tbody", *body)), kind="tb-table tb-wrap tb-raw", tabindex="0"
+    )
 
 
 def _cell(row: Mapping[str, Any], name: str) -> Markup:
@@ -335,7 +337,9 @@ async def findings(studio: Studio, arguments: Arguments) -> Markup:
         for one in found["items"]
     ]
     head = tag("tr", *(tag("th", name, scope="col") for name in heads))
-    table = tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), kind="tb-table tb-wrap", tabindex="0")
+    table = tag(
+        "div", tag("table", tag("thead", head), tag("tbody", *rows)), kind="tb-table tb-wrap tb-raw", tabindex="0"
+    )
     more = Markup("")
     if found["next"]:
         to = address("/datasets", {"id": asked["id"], "tab": "findings", "kind": kind, "after": found["next"]})
