@@ -86,6 +86,8 @@ _FILTERS = {
     "causation": "causation_id",
 }
 """The page's arguments and the query's."""
+_SHOWN = ("search", "aggregate", "entity", "type", "actor", "since", "until")
+"""Those with a field to fill in."""
 
 
 def build(studio: Studio, blocks: Any) -> None:
@@ -155,7 +157,7 @@ async def _events(studio: Studio, arguments: Arguments) -> Markup:
     try:
         page = await studio.ask("ListEvents", limit=ROWS, newest=True, named=True, **asked, **_after(arguments, True))
     except TunebusError as error:
-        return join([*parts, problem_box(error.problem)])
+        return join([*parts, problem_box(error.problem, _named())])
     if not page["items"]:
         parts.append(empty(say("activity.none_found" if asked else "activity.none")))
     else:
@@ -201,6 +203,11 @@ def _choice(name: str, arguments: Arguments, options: Mapping[str, str]) -> Mark
     listed = [option(value, words, chosen) for value, words in {"": say("activity.filter.any"), **options}.items()]
     entry = tag("select", *listed, name=name, id=f"tb-filter-{name}")
     return labelled(f"tb-filter-{name}", say(f"activity.filter.{name}"), entry)
+
+
+def _named() -> dict[str, str]:
+    """What the page calls the query's arguments."""
+    return {asked: say(f"activity.filter.{name}") for name, asked in _FILTERS.items() if name in _SHOWN}
 
 
 def _standing_filters(arguments: Arguments) -> Markup:
@@ -406,7 +413,7 @@ async def _past(studio: Studio, at: str, newest: int) -> Markup:
     try:
         up_to = await studio.ask("ListEvents", as_of=wanted, newest=True, limit=1)
     except TunebusError as error:
-        return join([_slider(newest, newest, at), problem_box(error.problem)])
+        return join([_slider(newest, newest, at), problem_box(error.problem, {"as_of": say("activity.then.moment")})])
     last = up_to["items"][0] if up_to["items"] else None
     position = min(int(at), newest) if at.isdecimal() else last["position"] if last else 0
     parts = [_slider(position, newest, at)]
@@ -486,7 +493,7 @@ async def past(studio: Studio, arguments: Arguments) -> Markup:
             tag(
                 "div",
                 tag("span", counts[counted], kind="tb-number"),
-                say(f"{_PLACES[aggregate].removeprefix('/')}.title"),
+                say(f"listing.counted.{counted}", count=counts[counted]),
                 tag("ul", *listed, kind="tb-names") if listed else Markup(""),
                 kind="tb-tile",
                 data_aggregate=aggregate,

@@ -141,7 +141,7 @@ def _counts(counts: Document) -> Markup:
         tag(
             "a",
             tag("span", f"{number:,}", kind="tb-number"),
-            tag("span", say(f"home.count.{name}")),
+            tag("span", say(f"listing.counted.{name}", count=number)),
             kind="tb-tile",
             href=path,
         )

@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -31,8 +32,15 @@ def text(value: object) -> Markup:
     if isinstance(value, bool):
         return Markup("yes" if value else "no")
     if isinstance(value, float):
-        return Markup(f"{value:.4g}")
+        return Markup(number(value))
     return Markup(html.escape(str(value)))
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A figure in few digits, thousands set apart; with an exponent where it would be longer than people read."""
+    if 1000 <= abs(value) < 1e12:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
 
 
 def tag(name: str, /, *children: object, kind: str = "", **attributes: str) -> Markup:
@@ -134,15 +142,16 @@ def banner(words: object, kind: str = "warning") -> Markup:
     return tag("div", words, kind=f"tb-banner tb-banner-{kind}", role="status")
 
 
-def problem_box(problem: Problem) -> Markup:
-    """A refused request in words: each wrong field, its message and the way out."""
+def problem_box(problem: Problem, names: Mapping[str, str] = MappingProxyType({})) -> Markup:
+    """A refused request in words: each wrong field, its message and the way out. `names` is what the page calls
+    fields that are spelled otherwise in the request."""
     found = problem.details or [problem]
     lines = []
     for item in found:
         lines.append(
             tag(
                 "li",
-                join([tag("strong", item.param), Markup(": ")]) if item.param else Markup(""),
+                join([tag("strong", names.get(item.param, item.param)), Markup(": ")]) if item.param else Markup(""),
                 item.message,
                 tag("div", item.hint, kind="tb-small") if item.hint else Markup(""),
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunebus.ui.web.job.names import ACTIVE, EVALUATION, EXPORT, FINE_TUNING, seconds_between
 from tunebus.ui.web.job.progress import figure, rate, short_time
-from tunebus.ui.web.markup import Markup, duration, memory_text, table, tag, text
+from tunebus.ui.web.markup import Markup, duration, memory_text, number, table, tag, text
 from tunebus.ui.web.studio import Document
 from tunebus.ui.web.words import say
 
@@ -133,7 +133,7 @@ def _evaluation(job: Document, measured: Measured) -> list[Tile]:
     return [
         ("rows", _step(done, total), ""),
         *scores,
-        ("speed_rows", f"{speed:.3g}/s" if speed else "–", ""),
+        ("speed_rows", number(speed, 3) if speed else "–", ""),
         ("tokens_per_second", _shown("tokens_per_second", metrics.get("tokens_per_second")), ""),
         ("elapsed", elapsed(job), ""),
         ("eta", duration(now["eta"]) if active and now.get("eta") is not None else "–", ""),

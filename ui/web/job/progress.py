@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunebus.ui.web.job.names import ACTIVE, EVALUATION, EXPORT, FINE_TUNING, WAITING, cause_name
-from tunebus.ui.web.markup import Markup, duration, join, memory_text, tag, text
+from tunebus.ui.web.markup import Markup, duration, join, memory_text, number, tag, text
 from tunebus.ui.web.words import catalogue, say
 
 SHARES = frozenset({"exact_match", "majority_exact_match", "finished", "bleu", "rouge_1", "rouge_2", "rouge_l"})
@@ -48,8 +48,8 @@ def bar(job: Mapping[str, Any]) -> Markup:
 def rate(steps_per_second: float) -> str:
     """Steps per second, or seconds per step where one takes longer than a second."""
     if steps_per_second >= 1:
-        return say("jobs.progress.rate", rate=f"{steps_per_second:.3g}")
-    return say("jobs.progress.pace", seconds=f"{1 / steps_per_second:.3g}")
+        return say("jobs.progress.rate", rate=number(steps_per_second, 3))
+    return say("jobs.progress.pace", seconds=number(1 / steps_per_second, 3))
 
 
 def phase_name(phase: str) -> str:
@@ -105,7 +105,7 @@ def figure(name: str, value: float | None) -> str:
         return memory_text(int(value))
     if name in TIMES:
         return short_time(value)
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return number(value)
 
 
 def short_time(seconds: float) -> str:

@@ -53,6 +53,22 @@ def test_a_link_keeps_its_argument_whole() -> None:
     assert link("a", "/jobs", id='x&y="z') == '<a href="/jobs?id=x%26y%3D%22z">a</a>'
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.5, "0.5"), (1757.2, "1,757"), (2_228_000.0, "2,228,000"), (1e37, "1e+37"), (4.345e-08, "4.345e-08"), (0, "0")],
+)
+def test_numbers_keep_few_digits_and_set_thousands_apart(value: float, words: str) -> None:
+    assert markup.number(value) == words
+    assert text(float(value)) == words
+
+
+def test_a_wrong_field_is_called_what_the_page_calls_it() -> None:
+    problem = Problem(code=Code.INVALID, message="is no moment", param="as_of")
+    assert "<strong>Position or time</strong>: is no moment" in markup.problem_box(
+        problem, {"as_of": "Position or time"}
+    )
+
+
 def test_names_too_long_lose_their_middle_and_ids_all_but_their_end() -> None:
     assert markup.cut("faq-starter", 18) == "faq-starter"
     alike = [markup.cut(f"faq-starter-43f5319a-{end}", 18) for end in ("b0620861", "ea544049")]
