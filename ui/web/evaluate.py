@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.identifiers import utc_now
+from tunebus.services.platform.rows.split import own_test_split
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.comparison import (
     METRICS,
     MORE_METRICS,
+    Contender,
     Metric,
     base_first,
     baseline_of,
     best_of,
-    combinations,
+    column_names,
+    contenders,
+    may_have_seen,
+    scored_on,
     start_against_base,
 )
 from tunebus.ui.web.differences import differences
@@ -245,45 +252,64 @@ async def plan(studio: Studio, arguments: Arguments) -> Markup:
     if not adapters and not models and not trainings:
         return tag("p", say("evaluate.nothing_chosen"), kind="tb-small")
     try:
-        found = await combinations(
+        found = await contenders(
             studio,
             adapters,
             models,
             trainings,
             dataset_id=arguments.get("dataset_id") or None,
+            prompt_id=arguments.get("prompt_id") or None,
             with_base=arguments.get("with_base") == "true",
         )
-        splits = [await studio.ask("GetDatasetSplitByAdapter", adapter_id=one) for one in adapters]
-        splits += [_split_of(await studio.ask("GetFineTuningJob", id=one)) for one in trainings]
+        lines = [tag("p", say("evaluate.jobs", count=len(found)))]
+        if trainings:
+            lines.append(tag("p", say("evaluate.waits", count=len(trainings)), kind="tb-small"))
+        return join([*lines, *await _held_out(studio, found, arguments)])
     except TunebusError as error:
         return tag("p", error.problem.hint or error.problem.message, kind="tb-small")
-    lines = [tag("p", say("evaluate.jobs", count=len(found)))]
-    if trainings:
-        lines.append(tag("p", say("evaluate.waits", count=len(trainings)), kind="tb-small"))
-    known = [one for one in splits if one["source"] == "job"]
-    shapes = {
-        (one["dataset_id"], one["dataset_fraction"], one["train_test_split"], one["split_seed"]): one for one in known
-    }
-    for one in shapes.values():
+
+
+async def _held_out(studio: Studio, found: Sequence[Contender], arguments: Arguments) -> list[Markup]:
+    """Which rows of which dataset are scored, and whether one may have learnt some."""
+    leave_out = arguments.get("leakage") == "exclude"
+    seed = _number(arguments, "seed")
+    splits = scored_on(
+        found,
+        fraction=_number(arguments, "dataset_fraction"),
+        train_share=_number(arguments, "train_test_split"),
+        seed=None if seed is None else int(seed),
+        leave_out=leave_out,
+    )
+    lines = []
+    there = dict.fromkeys((one.combination["dataset_id"], split) for one, split in zip(found, splits, strict=True))
+    for dataset_id, split in there:
+        dataset = await studio.ask("GetDataset", id=dataset_id)
+        learnt = any(one.learnt(dataset_id) for one in found)
+        own = own_test_split(list(dataset["splits"]))
         words = say(
-            "evaluate.split_of",
-            dataset=one["dataset_name"],
-            fraction=f"{100 * one['dataset_fraction']:.4g} %",
-            held=f"{100 * (1 - one['train_test_split']):.4g} %",
-            seed=one["split_seed"],
+            "evaluate.own_split" if own else "evaluate.split_of" if learnt else "evaluate.split_unlearnt",
+            dataset=dataset["name"],
+            split=own,
+            rows=f"{dataset['splits'].get(own, 0):,}",
+            fraction=f"{100 * split.fraction:.4g} %",
+            held=f"{100 * (1 - split.train_share):.4g} %",
+            seed=split.seed,
         )
         lines.append(tag("p", words, kind="tb-small"))
-    if len({one["dataset_id"] for one in known}) < len(shapes):
-        lines.append(banner(say("evaluate.may_leak")))
-    return join(lines)
+    if most := _number(arguments, "max_rows"):
+        lines.append(tag("p", say("evaluate.rows_at_most", count=int(most)), kind="tb-small"))
+    if may_have_seen(found, splits):
+        words = say("evaluate.left_out" if leave_out else "evaluate.may_leak")
+        lines.append(tag("p", words, kind="tb-small") if leave_out else banner(words))
+    return lines
 
 
-def _split_of(training: Document) -> Document:
-    """The split that a training records for what it makes."""
-    recorded = training["recipe"]["dataset"]
-    names = ("dataset_fraction", "train_test_split", "split_seed")
-    shown = {"source": "job", "dataset_id": training["dataset_id"], "dataset_name": training["dataset_name"]}
-    return shown | {name: recorded[name] for name in names}
+def _number(arguments: Arguments, name: str) -> float | None:
+    """What is typed into a field of numbers; nothing for what is none, which the registry refuses."""
+    with contextlib.suppress(ValueError):
+        found = float(arguments.get(name, "")[:20])
+        return found if math.isfinite(found) else None
+    return None
 
 
 # --- one comparison
@@ -311,7 +337,7 @@ def _side_by_side(jobs: Sequence[Document]) -> Markup:
     rows: list[list[object]] = [[say("evaluate.state"), *(_state(job) for job in jobs)]]
     rows += [_line(metric, jobs) for metric in METRICS if _measured(metric, jobs)]
     more = [_line(metric, jobs) for metric in MORE_METRICS if _measured(metric, jobs)]
-    heads = ["", *(job_name(job) for job in jobs)]
+    heads = ["", *column_names(jobs)]
     warnings = dict.fromkeys(words for job in jobs for words in job["warnings"])
     folded = Markup("")
     if more:
@@ -419,6 +445,7 @@ def _figure(metric: Metric, job: Document, jobs: Sequence[Document], best: float
 def _bars(jobs: Sequence[Document]) -> Markup:
     """A group of bars a metric; each group has its own scale, since losses and shares do not compare."""
     groups = []
+    names = dict(zip([job["id"] for job in jobs], column_names(jobs), strict=True))
     for metric in METRICS:
         values = [(job, job["metrics"].get(metric.name)) for job in jobs]
         known = [(job, float(value)) for job, value in values if isinstance(value, int | float)]
@@ -428,7 +455,7 @@ def _bars(jobs: Sequence[Document]) -> Markup:
         bars = [
             tag(
                 "div",
-                tag("span", job_name(job), kind="tb-bar-name", title=job_name(job)),
+                tag("span", names[job["id"]], kind="tb-bar-name", title=names[job["id"]]),
                 tag(
                     "div",
                     tag(
@@ -458,13 +485,14 @@ def _answers(jobs: Sequence[Document], arguments: Arguments) -> Markup:
     if not done:
         return Markup("")
     parent = jobs[0]["parent_id"]
+    names = zip([job["id"] for job in done], column_names(done), strict=True)
     wanted = _rows_wanted(arguments)
     chosen = tag(
         "form",
         tag("input", type="hidden", name="id", value=parent),
         _labelled("order", [option(name, say(f"evaluate.order.{name}"), wanted["order"]) for name in ORDERS]),
         _labelled("metric", [option(name, say(f"evaluate.metric.{name}"), wanted["metric"]) for name in ROW_METRICS]),
-        _labelled("by", [option(job["id"], job_name(job), wanted["by"] or done[-1]["id"]) for job in done]),
+        _labelled("by", [option(id, name, wanted["by"] or done[-1]["id"]) for id, name in names]),
         kind="tb-filter",
         action="/evaluate",
         data_partial="",
@@ -521,7 +549,7 @@ async def rows(studio: Studio, arguments: Arguments) -> Markup:
     scored = any("reference" in row for row in found["items"])
     heads = ["#", say("evaluate.question")]
     heads += [say("evaluate.expected")] if scored else []
-    heads += [job_name(jobs[at]) for at in order]
+    heads += column_names([jobs[at] for at in order])
     lines = [_row(row, order, scored=scored) for row in found["items"]]
     total = _total(found["metrics"])
     pages = -(-total // ROWS) if total else page + (2 if found["next"] else 1)

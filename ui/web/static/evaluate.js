@@ -5,10 +5,15 @@ import { fields } from "./acting.js";
 
 let shown = "";
 
+const OPTIONS = ["with_base", "dataset_id", "prompt_id", "max_rows", "dataset_fraction", "train_test_split", "seed", "leakage"];
+
 async function plan(form) {
-  const { adapters = {}, models = {}, trainings = {}, with_base: base, dataset_id: dataset = "" } = fields(form);
-  const ticked = (boxes) => Object.keys(boxes).filter((id) => boxes[id]).join(",");
-  const query = new URLSearchParams({ adapters: ticked(adapters), models: ticked(models), trainings: ticked(trainings), with_base: base, dataset_id: dataset });
+  const given = fields(form);
+  const query = new URLSearchParams();
+  for (const name of ["adapters", "models", "trainings"]) {
+    query.set(name, Object.entries(given[name] ?? {}).filter(([, ticked]) => ticked).map(([id]) => id).join(","));
+  }
+  for (const name of OPTIONS) if (given[name] !== undefined) query.set(name, given[name]);
   const address = `/fragment/evaluation-plan?${query}`;
   if (address === shown) return;
   shown = address;
