@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunebus.contracts.errors import Code, fail
+from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.identifiers import timestamp
 from tunebus.services.launcher import plan
 from tunebus.services.launcher.supervisor import Service, ServicePlan, adopt_orphans, reap_orphans, stop_in_order
@@ -68,7 +68,8 @@ class Studio:
         """Start everything and stay until a signal comes.
 
         Errors: `conflict` for a home or a port in use, `invalid` for a home that cannot be, `not_permitted` for pages
-        that others reach without a password, `unavailable` for a bus that does not answer.
+        that others reach without a password, `unavailable` for a bus that does not answer, and those of a service that
+        never was ready because of what no restart can mend.
         """
         self.home.create()
         lock = HomeLock(self.home)
@@ -213,9 +214,12 @@ class Studio:
         return late and first.name != plan.REGISTRY
 
     def _poll(self) -> None:
+        """Move every service along. Errors: those of a service that gave up for what no restart can mend."""
         for service in self._everything():
             if service.poll():
                 self._watcher.changed(service)
+            if service.refusal is not None:
+                raise TunebusError(service.refusal)
         reap_orphans({service.pid for service in self._everything() if service.pid})
 
     def _tick(self) -> float:

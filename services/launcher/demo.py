@@ -27,6 +27,7 @@ from tunebus.services.launcher.__main__ import report
 from tunebus.services.launcher.shipped_defaults import DATASET, MODEL, PROMPT
 from tunebus.services.platform.home import STARTER_PACK, Home
 from tunebus.services.platform.process import die_with_parent
+from tunebus.services.platform.settings import load_settings
 
 START_SECONDS = 90.0
 STOP_SECONDS = 45.0
@@ -200,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     home = (given.home or Path(tempfile.mkdtemp(prefix="tunebus-demo-"))).expanduser().absolute()
     try:
+        load_settings(home=home)  # wrong ones are said by us: with --json nobody hears the launcher
         result = Demo(home, ui=given.ui, machine=given.json).run()
         if given.json:
             print(json.dumps(result))

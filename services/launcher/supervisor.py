@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+from tunebus.contracts.errors import EXIT_CODES, Code, Problem
 from tunebus.services.launcher.backoff import Backoff
 from tunebus.services.launcher.logfiles import in_words, last_message, open_log, rotate
 
@@ -77,6 +79,8 @@ class Service:
         self.log = log
         self.restarts = 0
         self.error: str | None = None
+        self.refusal: Problem | None = None
+        """Why it gave up before it ever was ready, where no restart can mend that; it is not started again then."""
         self._state_file = state_file
         self._environment = dict(environment)
         self._backoff = backoff or Backoff()
@@ -87,6 +91,7 @@ class Service:
         self._start_at: float | None = None
         self._log_start = 0
         self._deaths_before_ready = 0
+        self._was_ready = False
 
     @property
     def pid(self) -> int | None:
@@ -204,7 +209,7 @@ class Service:
             if self._state == "starting" and self.plan.is_ready():
                 self._became_ready()
             return
-        state, detail = self._reported()
+        state, detail, _ = self._reported()
         if state == "ready" and self._state != "ready":
             self._became_ready()
         elif state == "starting" and self._state == "ready":
@@ -214,20 +219,23 @@ class Service:
 
     def _became_ready(self) -> None:
         self._state = "ready"
+        self._was_ready = True
         self._deaths_before_ready = 0
         self.error = None
 
-    def _reported(self) -> tuple[str | None, str | None]:
-        """State and detail that this very process wrote; a file of another pid says nothing."""
+    def _reported(self) -> tuple[str | None, str | None, Problem | None]:
+        """State, detail and problem that this very process wrote; a file of another pid says nothing."""
         try:
             document = json.loads(self._state_file.read_text())
         except (OSError, ValueError):
-            return None, None
+            return None, None, None
         if not isinstance(document, dict) or document.get("pid") != self.pid:
-            return None, None
-        problem = document.get("error")
-        detail = in_words(problem) if isinstance(problem, dict) else document.get("detail")
-        return str(document.get("state")), detail if isinstance(detail, str) and detail else None
+            return None, None, None
+        error, problem = document.get("error"), None
+        with contextlib.suppress(ValidationError):
+            problem = Problem.model_validate(error)
+        detail = in_words(error) if isinstance(error, dict) else document.get("detail")
+        return str(document.get("state")), detail if isinstance(detail, str) and detail else None, problem
 
     def _explain(self, code: int) -> str:
         if code < 0:
@@ -242,12 +250,16 @@ class Service:
         self._state = state
 
     def _died(self, reason: str) -> None:
-        state, detail = self._reported() if self._process is not None else (None, None)
+        state, detail, problem = self._reported() if self._process is not None else (None, None, None)
         self._close()
         self.error = detail if state == "failed" and detail else reason
         self._deaths_before_ready += 1
         if self.plan.task and self._deaths_before_ready >= TRIES_OF_A_TASK:
             self._state = "failed"
+            return
+        hopeless = problem is not None and problem.exit_code == EXIT_CODES[Code.INVALID]
+        if hopeless and not self._was_ready and not self.plan.task:
+            self._state, self.refusal = "failed", problem
             return
         self._start_at = self._clock() + self._backoff.after(self.uptime)
         self._state = "failing" if self._deaths_before_ready >= FAILING_AFTER else "restarting"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -18,6 +21,10 @@ PREFIX = "TUNEBUS_"
 
 Mirror = Literal["mlflow", "tensorboard"]
 MIRRORS: tuple[Mirror, ...] = get_args(Mirror)
+
+_DATABASES = re.compile(r"(postgres|postgresql|postgresql\+psycopg)://.|sqlite:///.")
+_SERVERS = ("nats", "tls", "ws", "wss")  # what nats-py connects to
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,20}://", re.IGNORECASE)
 
 
 class Settings(BaseSettings):
@@ -97,6 +104,29 @@ class Settings(BaseSettings):
             raise ValueError(f"is off, or one or more of {', '.join(MIRRORS)}, not {unknown[0]!r}")
         return found
 
+    @field_validator("database_url", mode="after")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _DATABASES.match(url := value.get_secret_value()):
+            raise ValueError(f"must be postgresql://user:password@host/database or sqlite:///file{_but_is(url)}")
+        return value
+
+    @field_validator("nats_url", mode="after")
+    @classmethod
+    def _server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_server(url := value.get_secret_value()):
+            raise ValueError(f"must be nats://user:password@host:port, or with tls, ws or wss for nats{_but_is(url)}")
+        if value is not None and url.startswith("ws") and importlib.util.find_spec("aiohttp") is None:
+            raise ValueError("needs the package aiohttp for ws and wss: pip install aiohttp")
+        return value
+
+    @field_validator("log_level", mode="after")
+    @classmethod
+    def _level(cls, value: str) -> str:
+        if value.upper() not in logging.getLevelNamesMapping():
+            raise ValueError(f"must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {value!r}")
+        return value
+
     @property
     def subjects(self) -> Subjects:
         return Subjects(self.namespace)
@@ -140,6 +170,22 @@ class Settings(BaseSettings):
             path = Path(url.removeprefix("sqlite:///"))
             return f"sqlite:///{path.with_name(path.stem + '-telemetry' + path.suffix)}"
         return url
+
+
+def _is_server(url: str) -> bool:
+    """Whether nats-py would take a URL; one without a scheme is nats."""
+    whole = url if "://" in url else f"nats://{url}"
+    try:
+        parts = urlsplit(whole)
+        return whole.partition("://")[0] in _SERVERS and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
+
+
+def _but_is(url: str) -> str:
+    """The scheme of a wrong URL: of the rest anything may be a secret."""
+    found = _SCHEME.match(url)
+    return f", not {found[0]}" if found else ""
 
 
 def _with_driver(url: str) -> str:

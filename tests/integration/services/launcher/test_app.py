@@ -126,7 +126,7 @@ def test_a_home_below_a_regular_file_is_refused(make_studio: MakeStudio, tmp_pat
 
 
 def test_a_service_that_cannot_start_says_why(make_studio: MakeStudio) -> None:
-    studio = make_studio(start=False, TUNEBUS_DATABASE_URL="mysql://somewhere/else")
+    studio = make_studio(start=False, TUNEBUS_DATABASE_URL="postgresql://me:secret@127.0.0.1:1/nobody")
     process = subprocess.Popen(
         [sys.executable, "-m", "tunebus.services.launcher", "--no-ui"],
         env=studio.environment,
@@ -141,6 +141,27 @@ def test_a_service_that_cannot_start_says_why(make_studio: MakeStudio) -> None:
 
     eventually(failing, f"the registry is reported: {studio.status()}", 60)
     assert "exited" not in studio.status()["services"]["registry"]["error"]
+
+
+def test_a_service_that_no_restart_can_mend_ends_the_studio_with_its_words(make_studio: MakeStudio) -> None:
+    studio = make_studio(start=False, TUNEBUS_DATABASE_URL="sqlite:///:memory:")
+    refused = launch(studio, "--no-ui", "--json")
+    assert refused.returncode == 3
+    problem = json.loads(refused.stderr.splitlines()[-1])
+    assert (problem["code"], problem["param"]) == ("invalid", "TUNEBUS_DATABASE_URL")
+    assert "sqlite:///path" in problem["hint"]
+    assert "restarting" not in refused.stderr
+    assert studio.processes() == []
+
+
+def test_wrong_settings_are_refused_before_anything_starts(make_studio: MakeStudio) -> None:
+    studio = make_studio(start=False, TUNEBUS_DATABASE_URL="mysql://me:secret@host/b", TUNEBUS_LOG_LEVEL="LOUD")
+    refused = launch(studio, "--no-ui")
+    assert refused.returncode == 3
+    assert "TUNEBUS_DATABASE_URL: must be postgresql://" in refused.stderr
+    assert "TUNEBUS_LOG_LEVEL: must be DEBUG" in refused.stderr
+    assert "me:secret" not in refused.stderr
+    assert not studio.home.exists()
 
 
 def test_a_bus_that_does_not_answer_is_said(make_studio: MakeStudio) -> None:

@@ -112,6 +112,46 @@ def test_what_the_state_file_says_of_a_failure_wins(make: Make, tmp_path: Path) 
     assert service.error == "TUNEBUS_DATABASE_URL: names no database"
 
 
+REFUSES = """
+import json, os, sys, time
+path, after = sys.argv[1], sys.argv[2]
+def write(**state):
+    open(path + ".new", "w").write(json.dumps({"pid": os.getpid(), "detail": "", **state}))
+    os.replace(path + ".new", path)
+if not os.path.exists(after):
+    write(state="ready")
+    while not os.path.exists(after): time.sleep(0.01)
+problem = {"code": "invalid", "message": "names no database", "param": "TUNEBUS_DATABASE_URL", "hint": "name one"}
+write(state="failed", error=problem)
+sys.exit(3)
+"""
+
+
+def test_what_no_restart_can_mend_is_not_tried_again(make: Make, tmp_path: Path) -> None:
+    service = make(REFUSES, str(tmp_path / "probe.json"), str(tmp_path))
+    service.start()
+    until(service, lambda: service.pid is None)
+    assert (service.state, service.due_in(), service.restarts) == ("failed", None, 0)
+    assert service.refusal is not None
+    assert (service.refusal.param, service.refusal.hint) == ("TUNEBUS_DATABASE_URL", "name one")
+
+
+def test_a_service_that_was_ready_once_is_started_again_whatever_it_says(make: Make, tmp_path: Path) -> None:
+    service = make(REFUSES, str(tmp_path / "probe.json"), str(tmp_path / "now"))
+    service.start()
+    until(service, lambda: service.state == "ready")
+    (tmp_path / "now").touch()
+    until(service, lambda: service.restarts > 0)
+    assert service.refusal is None
+
+
+def test_a_task_is_tried_again_whatever_it_says(make: Make, tmp_path: Path) -> None:
+    service = make(REFUSES, str(tmp_path / "probe.json"), str(tmp_path), task=True)
+    service.start()
+    until(service, lambda: service.state == "failed")
+    assert (service.restarts, service.refusal) == (4, None)
+
+
 def test_a_program_that_is_not_there_is_a_death(make: Make, tmp_path: Path) -> None:
     service = Service(
         ServicePlan("ghost", ("/nonexistent/program",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,67 @@ def test_every_wrong_value_is_named_at_once() -> None:
 def test_a_wrong_value_is_told_in_plain_words_with_the_way_out(name: str, value: str, message: str, hint: str) -> None:
     problem = refused(**{f"TUNEBUS_{name}": value}).problem
     assert (problem.param, problem.message, problem.hint) == (f"TUNEBUS_{name}", message, hint)
+
+
+@pytest.mark.parametrize(
+    ("url", "ending"),
+    [
+        ("mysql://me:secret@host/base", "sqlite:///file, not mysql://"),
+        ("me:secret@host/base", "sqlite:///file"),
+        ("sqlite://", "sqlite:///file, not sqlite://"),
+        ("postgresql+asyncpg://me:secret@host/base", "not postgresql+asyncpg://"),
+    ],
+)
+def test_a_database_of_another_kind_is_refused_without_its_password(url: str, ending: str) -> None:
+    problem = refused(TUNEBUS_DATABASE_URL=url).problem
+    assert problem.param == "TUNEBUS_DATABASE_URL"
+    assert problem.message.endswith(ending)
+    assert problem.hint == "PostgreSQL; SQLite in the home when not set"
+    assert "secret" not in problem.model_dump_json()
+
+
+@pytest.mark.parametrize("url", ["postgres://h/b", "postgresql+psycopg://me:p#?@h/b", "sqlite:////data/file.db"])
+def test_databases_that_are_known_are_taken(url: str) -> None:
+    assert load_settings({"TUNEBUS_DATABASE_URL": url}).database_url is not None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:secret@host",
+        "me:secret@host:x",
+        "nats://",
+        "nats://:secret@:4222",
+        "nats://host:secret",
+        "nats://h:0",
+    ],
+)
+def test_a_bus_that_cannot_be_connected_to_is_refused_without_its_password(url: str) -> None:
+    problem = refused(TUNEBUS_NATS_URL=url).problem
+    assert problem.param == "TUNEBUS_NATS_URL"
+    assert problem.message.startswith("must be nats://user:password@host:port")
+    assert problem.hint
+    assert "secret" not in problem.model_dump_json()
+
+
+@pytest.mark.parametrize("url", ["nats://u:p@host:4222", "tls://host", "host", "host:4222", "nats://[::1]:4222"])
+def test_servers_that_the_bus_knows_are_taken(url: str) -> None:
+    assert load_settings({"TUNEBUS_NATS_URL": url}).nats_url is not None
+
+
+def test_a_web_socket_is_refused_where_nothing_can_open_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "pip install aiohttp" in refused(TUNEBUS_NATS_URL="wss://host").problem.message
+
+
+def test_a_log_level_is_one_that_there_is() -> None:
+    assert load_settings({"TUNEBUS_LOG_LEVEL": "debug"}).log_level == "debug"
+    problem = refused(TUNEBUS_LOG_LEVEL="LOUD").problem
+    assert (problem.param, problem.message, problem.hint) == (
+        "TUNEBUS_LOG_LEVEL",
+        "must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not 'LOUD'",
+        "unset, it is INFO",
+    )
 
 
 @pytest.mark.parametrize("name", ["Tune Bus", "1st", "a.b", "", "x" * 40])
