@@ -186,6 +186,8 @@ class UserScript(BaseModel):
 
 
 Method = Literal["lora", "full"]
+USUAL_LEARNING_RATES: dict[str, float] = {"lora": 2e-4, "full": 2e-5}
+"""What a method takes when no rate is given. LoRA's rate on every weight at once would undo what the model knows."""
 
 
 def warmup_steps(ratio: float, total_steps: int, *, goes_on: bool) -> int:

@@ -13,6 +13,7 @@ from tunebus.contracts.errors import Code, Problem, nearest
 from tunebus.contracts.events import FineTuningJobAdded, JobSucceeded, Origin
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.recipes import (
+    USUAL_LEARNING_RATES,
     FineTuningRecipe,
     InitialWeights,
     LoraSettings,
@@ -36,9 +37,6 @@ from tunebus.services.registry.wanted import Wanted, given
 
 METHODS = get_args(Method)
 FRAMEWORKS = ("transformers",)
-
-# LoRA's rate on every weight at once would undo what the model knows.
-FULL_LEARNING_RATE = 2e-5
 
 
 @dataclass(frozen=True)
@@ -424,7 +422,7 @@ def _training_arguments(
     }
     training, sources = recipe.layered(TrainingArguments, config, {**inline, **shortcuts})
     if command.method == "full" and sources["learning_rate"] == "default":
-        training = training.model_copy(update={"learning_rate": FULL_LEARNING_RATE})
+        training = training.model_copy(update={"learning_rate": USUAL_LEARNING_RATES["full"]})
     return training, sources
 
 

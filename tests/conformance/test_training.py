@@ -446,8 +446,8 @@ async def test_a_failure_says_what_to_change(running: Running, trainer: Trainer,
     )
     await trainer.work()
     job = await shown(running, job_id)
-    assert (job["state"], job["cause"], job["suggestion"]) == ("failed", "nan_loss", {"learning_rate": 1e29})
-    assert running.events("JobFailed", job_id)[0].data["suggestion"] == {"learning_rate": 1e29}
+    assert (job["state"], job["cause"], job["suggestion"]) == ("failed", "nan_loss", {"learning_rate": 2e-4})
+    assert running.events("JobFailed", job_id)[0].data["suggestion"] == {"learning_rate": 2e-4}
 
 
 async def test_samples_show_the_base_model_s_answer_beside_each_evaluation_s(

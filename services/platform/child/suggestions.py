@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunebus.contracts.commands import FailureCause
+from tunebus.contracts.recipes import USUAL_LEARNING_RATES
 
+_FAR = 5  # times the usual learning rate
 _SHORTEST = 64  # tokens; below that hardly a row is left whole
 
 Fields = dict[str, Any]
@@ -28,10 +30,16 @@ def suggestion(cause: FailureCause, job: Mapping[str, Any], resolved: Mapping[st
     if cause == "out_of_memory":
         return _smaller(recipe, arguments, ran)
     if cause == "nan_loss" and arguments.get("learning_rate"):
-        return {"learning_rate": float(f"{arguments['learning_rate'] / 10:.6g}")}
+        return {"learning_rate": _lower(arguments["learning_rate"], recipe.get("method") or "lora")}
     if cause == "disk_full" and int(arguments.get("save_total_limit") or 1) > 1:
         return {"save_total_limit": 1}
     return None
+
+
+def _lower(rate: float, method: str) -> float:
+    """A tenth, or what the method usually takes where a tenth is still far above that."""
+    tenth, usual = float(f"{rate / 10:.6g}"), USUAL_LEARNING_RATES.get(method)
+    return usual if usual is not None and tenth > _FAR * usual else tenth
 
 
 def _smaller(recipe: Mapping[str, Any], arguments: Mapping[str, Any], ran: Mapping[str, Any]) -> Fields | None:
