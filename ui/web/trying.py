@@ -30,6 +30,8 @@ KEPT = 256
 SEPARATOR = "---"
 MOST_TOKENS = str(GenerationSettings().max_new_tokens)
 OTHERS = 50
+PRIORITY = 100
+"""Somebody waits for the answer: before whole evaluations, which have 0 unless somebody said otherwise."""
 
 Answers = Mapping[int, Document]
 
@@ -125,7 +127,7 @@ async def try_it(asking: Asking) -> Done:
     else:
         model = await studio.ask("GetModel", id=str(data.get("model_id") or " ")[:200])
         combinations = [{"base_model_id": model["id"]}]
-    command = {"combinations": combinations, "prompts": prompts}
+    command = {"combinations": combinations, "prompts": prompts, "priority": PRIORITY}
     if generation := data.get("generation"):
         command["generation"] = generation
     outcome = await asking.send("StartEvaluationJob", command)

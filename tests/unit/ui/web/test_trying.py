@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tunebus.contracts.commands import StartEvaluationJob
 from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import TunebusError
 from tunebus.ui.web.acting import Asking
@@ -36,6 +37,10 @@ async def test_three_dashes_part_prompts() -> None:
     sent = await tried(adapter_id="a", prompts="one\r\nline\n---\n  two \n---\n\n", with_base=False)
     assert sent["prompts"] == ["one\nline", "two"]
     assert sent["combinations"] == [{"base_model_id": "m", "adapter_id": "a"}]
+
+
+async def test_who_types_does_not_wait_for_whole_evaluations() -> None:
+    assert (await tried(model_id="m", prompts="hi"))["priority"] > StartEvaluationJob.model_fields["priority"].default
 
 
 async def test_base_and_others_are_asked_the_same_once() -> None:
