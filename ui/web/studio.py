@@ -26,6 +26,8 @@ from tunebus.services.platform.rows.files import SUFFIXES, known_type
 from tunebus.services.platform.settings import Settings
 from tunebus.ui.web.operator import Operator
 
+ACTOR = "pages"
+"""Who asks, as events record it. The pages know no users, only whoever may use them."""
 ANSWER_SECONDS = 20.0
 LOOK_SECONDS = 65.0
 STAMP_SECONDS = 0.2
@@ -189,7 +191,7 @@ class Studio:
         asked = digest(command, json.dumps(data, sort_keys=True))
         command_id = command_id or self._unconfirmed.pop(asked, None) or new_id()
         try:
-            outcome = await client.send(command, data, command_id=command_id, timeout=ANSWER_SECONDS)
+            outcome = await client.send(command, data, command_id=command_id, actor=ACTOR, timeout=ANSWER_SECONDS)
         except TunebusError as error:
             if error.problem.code != Code.NOT_CONFIRMED:
                 raise

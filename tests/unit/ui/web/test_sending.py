@@ -18,9 +18,11 @@ class FakeClient:
     def __init__(self, *answers: Problem | TunebusError | None) -> None:
         self.answers = list(answers)
         self.ids: list[str] = []
+        self.actors: list[str] = []
 
-    async def send(self, command: str, data: dict[str, Any], *, command_id: str, timeout: float) -> Outcome:
+    async def send(self, command: str, data: dict[str, Any], *, command_id: str, actor: str, timeout: float) -> Outcome:
         self.ids.append(command_id)
+        self.actors.append(actor)
         answer = self.answers.pop(0)
         if isinstance(answer, TunebusError):
             raise answer
@@ -49,6 +51,12 @@ async def test_asking_again_after_no_answer_keeps_the_id(tmp_path: Path) -> None
     await studio.send("StopFineTuningJob", {"id": "j"})
     first, again, later = client.ids
     assert first == again != later
+
+
+async def test_what_is_asked_for_by_a_page_says_so(tmp_path: Path) -> None:
+    client = FakeClient(None)
+    await studio_of(tmp_path, client).send("StopFineTuningJob", {"id": "j"})
+    assert client.actors == ["pages"]
 
 
 async def test_a_refusal_is_raised_with_its_fields(tmp_path: Path) -> None:
