@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from tunebus.ui.web.comparison import METRICS, base_first
 
 from tests.fixtures.browser import Browsing
+from tests.fixtures.looking import outlined
 from tests.fixtures.populated import Contents
 from tests.fixtures.studio import Studio
 
@@ -75,7 +76,10 @@ def test_what_is_ticked_is_scored(browsing: Browsing, served: Studio, contents: 
     expect(form.locator(f'[name="adapters.{contents.adapter}"]')).to_be_checked()
     expect(page.locator("#tb-evaluate-plan")).to_contain_text("2 jobs")
     expect(page.locator("#tb-evaluate-plan")).to_contain_text("10 % of these were held out")
-    page.get_by_label("Score the base model of each adapter as well").uncheck()
+    box = page.get_by_label("Score the base model of each adapter as well")
+    box.press("Space")
+    assert outlined(box), "a person sees where the keyboard is"
+    expect(box).not_to_be_checked()
     expect(page.locator("#tb-evaluate-plan")).to_contain_text("1 job")
     page.get_by_label("Rows at most").fill("3")
     form.get_by_text("How answers are made").click()

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.fixtures.browser import Browsing
+from tests.fixtures.looking import outlined
 from tests.fixtures.studio import Studio, eventually
 
 pytestmark = pytest.mark.browser
@@ -277,6 +278,8 @@ def test_the_keyboard_alone_creates_watches_and_stops_a_job(browsing: Browsing, 
     keys.press("Enter")
     page.wait_for_url("**/train")
     expect(page.locator("[data-step-state=review]")).to_contain_text("ready")
+    tab_to("[name=method]")
+    assert outlined(page.locator("[name=method]:focus")), "a person sees where the keyboard is"
     tab_to("[name=max_steps]")
     keys.type("3000")
     tab_to("[name=adapter_name]")
