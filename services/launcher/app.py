@@ -79,6 +79,7 @@ class Studio:
             if self._ui:
                 password.demand(self._settings)
                 self._settings = self._settings.model_copy(update={"ui_port": plan.claim_ui_port(self._settings)})
+            plan.check_nats_port(self._settings)
             adopt_orphans()
             with self._signals_caught():
                 try:

@@ -7,6 +7,7 @@ import sys
 
 from tunebus.contracts.errors import Code, fail
 from tunebus.services.launcher.supervisor import ServicePlan
+from tunebus.services.platform.server import HOST
 from tunebus.services.platform.settings import Settings
 
 NATS = "nats"
@@ -75,13 +76,7 @@ def reachable_host(host: str) -> str:
 def claim_ui_port(settings: Settings) -> int:
     """The port of the pages: as set when it is free, any free one for 0. Errors: `conflict`, `invalid`."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.ui_host, settings.ui_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
+        return _claimed(settings.ui_host, settings.ui_port)
     except socket.gaierror:
         raise fail(
             Code.INVALID, f"{settings.ui_host!r} is no address of this machine", param="TUNEBUS_UI_HOST"
@@ -93,3 +88,29 @@ def claim_ui_port(settings: Settings) -> int:
             param="TUNEBUS_UI_PORT",
             hint="choose another with --ui-port or TUNEBUS_UI_PORT (0 takes any free one), or use --no-ui",
         ) from None
+
+
+def check_nats_port(settings: Settings) -> None:
+    """Whether the embedded server can have the port that is set for it. Errors: `conflict`."""
+    if settings.nats_url is not None or not settings.nats_port:
+        return
+    try:
+        _claimed(HOST, settings.nats_port)
+    except OSError as error:
+        raise fail(
+            Code.CONFLICT,
+            f"port {settings.nats_port} of {HOST} cannot be used: {error.strerror}",
+            param="TUNEBUS_NATS_PORT",
+            hint="choose another or unset it for any free one, or set TUNEBUS_NATS_URL to the server that runs there",
+        ) from None
+
+
+def _claimed(host: str, port: int) -> int:
+    """The port, or a free one for 0, once it was ours for a moment. Errors: `OSError`."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        return int(probe.getsockname()[1])

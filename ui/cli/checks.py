@@ -168,24 +168,30 @@ def _studio(call: Call) -> Iterator[Finding]:
         yield _finding("restarts", "warning", counts)
 
 
-def _ui_port(call: Call) -> Iterator[Finding]:
-    document = studio_document(call)
-    host, port = call.settings.ui_host, call.settings.ui_port
+def _ports(call: Call) -> Iterator[Finding]:
+    """Ports that are set: whether the next start can have them."""
+    document, settings = studio_document(call), call.settings
     if document["state"] != "down":
         if document["ui_url"] is None:
             yield _finding("pages", "note", "not served (--no-ui)")
         return
-    if port == 0:
-        return
+    wanted = [("TUNEBUS_UI_PORT", settings.ui_host, settings.ui_port)]
+    if settings.nats_url is None:
+        wanted.append(("TUNEBUS_NATS_PORT", "127.0.0.1", settings.nats_port))
+    for name, host, port in wanted:
+        if port:
+            yield _port(name, host, port)
+
+
+def _port(name: str, host: str, port: int) -> Finding:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            hint = "set TUNEBUS_UI_PORT to another, or to 0 for any free one"
-            yield _finding("port", "problem", f"{host}:{port} cannot be used: {error.strerror}", hint)
-            return
-    yield _finding("port", "ok", f"{host}:{port} is free")
+            hint = f"set {name} to another, or to 0 for any free one"
+            return _finding("port", "problem", f"{host}:{port} cannot be used: {error.strerror}", hint)
+    return _finding("port", "ok", f"{host}:{port} is free")
 
 
 def _database(call: Call) -> Iterator[Finding]:
@@ -306,7 +312,7 @@ CHECKS: tuple[Check, ...] = (
     _database,
     _uploads,
     _studio,
-    _ui_port,
+    _ports,
     _bus,
     _work,
     _last_errors,

@@ -100,18 +100,21 @@ def test_a_killed_launcher_takes_everything_with_it(make_studio: MakeStudio) -> 
     assert studio.is_ready()
 
 
-def test_a_port_in_use_is_refused_before_anything_starts(make_studio: MakeStudio) -> None:
+@pytest.mark.parametrize(("name", "arguments"), [("TUNEBUS_UI_PORT", ()), ("TUNEBUS_NATS_PORT", ("--no-ui",))])
+def test_a_port_in_use_is_refused_before_anything_starts(
+    make_studio: MakeStudio, name: str, arguments: tuple[str, ...]
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        studio = make_studio(start=False, TUNEBUS_UI_PORT=str(port))
-        refused = launch(studio)
+        studio = make_studio(start=False, **{name: str(port)})
+        refused = launch(studio, *arguments)
         assert refused.returncode == 5
-        assert "TUNEBUS_UI_PORT" in refused.stderr
-        assert str(port) in refused.stderr
-        machine = launch(studio, "--json")
-        assert json.loads(machine.stderr)["param"] == "TUNEBUS_UI_PORT"
+        assert f"{name}: port {port} of 127.0.0.1 cannot be used: Address already in use" in refused.stderr
+        machine = json.loads(launch(studio, *arguments, "--json").stderr)
+        assert (machine["code"], machine["param"]) == ("conflict", name)
+        assert "choose another" in machine["hint"]
     assert not (studio.home / "tunebus.db").exists()
     assert list((studio.home / "nats").iterdir()) == []
 

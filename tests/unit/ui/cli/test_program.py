@@ -1,6 +1,7 @@
 """How a command line may end: exit codes, JSON or words, never a traceback."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,19 @@ def test_a_misspelt_setting_is_named_with_the_right_one(run: Run, monkeypatch: p
 def test_doctor_names_the_setting_that_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNEBUS_TRAINERS", "many")
     assert "TUNEBUS_TRAINERS: must be a whole number, not 'many'" in run("doctor").out
+
+
+def test_doctor_names_a_port_that_the_next_start_cannot_have(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("TUNEBUS_UI_PORT", "0")
+        monkeypatch.setenv("TUNEBUS_NATS_PORT", str(port))
+        checks = json.loads(run("doctor", "--json").out)["checks"]
+    found = next(one for one in checks if one["name"] == "port")
+    assert (found["state"], f"127.0.0.1:{port} cannot be used" in found["message"]) == ("problem", True)
+    assert "TUNEBUS_NATS_PORT" in found["hint"]
 
 
 def test_the_bus_is_let_go_of_whatever_happens(run: Run, bus: FakeBus) -> None:
