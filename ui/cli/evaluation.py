@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from tunebus.contracts import commands, queries
 from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.contracts.texts import visible
 from tunebus.ui.cli.call import Call, command
 from tunebus.ui.cli.entities import Identity, remove_job, show_page
 from tunebus.ui.cli.options import given, options, parse_object
@@ -234,7 +235,7 @@ def export(
         after: dict[str, str] = {}
         while True:
             piece = call.ask("ExportEvaluations", parent_id=id, **given(fields), **after)
-            file.write(piece["text"])
+            file.write(visible(piece["text"]) if file.isatty() else piece["text"])
             if piece["next"] is None:
                 break
             after = {"after": piece["next"]}

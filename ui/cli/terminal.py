@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 from tunebus.contracts.errors import Problem
+from tunebus.contracts.texts import CONTROLS, plain, visible, visible_json
 
 _WIDE = 240  # columns for a pipe: there is nothing to fit into, and nothing may be cut off
 
@@ -23,27 +26,56 @@ STATE_COLOURS = {
 }  # fmt: skip
 
 
+class _Console(Console):
+    """Lets no text command the terminal: what it must not be shown is spelt out, before columns get their widths."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        return super().render(_shown(renderable) if isinstance(renderable, Text) else renderable, options)
+
+
+def _shown(text: Text) -> Text:
+    places = {place for found in CONTROLS.finditer(text.plain) for place in found.span()}
+    made = text.blank_copy()
+    for piece in text.divide(sorted(places)):
+        made.append(visible(piece.plain)) if CONTROLS.search(piece.plain) else made.append_text(piece)
+    return made if places else text
+
+
 class Terminal:
     """stdout and stderr of one invocation. With `machine`, stdout carries JSON and errors are JSON as well."""
 
     def __init__(self, *, machine: bool = False) -> None:
         self.machine = machine
-        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
-        self.err = Console(highlight=False, stderr=True)
+        self.out = _Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+        self.err = _Console(highlight=False, stderr=True)
 
     def data(self, document: Any, rendering: RenderableType | None = None) -> None:
         """The answer: as JSON for a program, rendered for a person."""
         if self.machine or rendering is None:
-            print(json.dumps(document, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False), flush=True)
+            self.document(document, indent=2 if sys.stdout.isatty() else None)
         else:
             self.out.print(rendering)
+
+    def document(self, document: Any, *, indent: int | None = None) -> None:
+        """JSON for a program."""
+        print(visible_json(json.dumps(document, indent=indent, ensure_ascii=False)), flush=True)
 
     def line(self, document: Any, text: str) -> None:
         """One line of a stream: compact JSON, or `text` as it is."""
         if self.machine:
-            print(json.dumps(document, ensure_ascii=False), flush=True)
+            self.document(document)
         else:
             self.out.print(text, soft_wrap=True)
+
+    def output(self, document: Any, text: str) -> None:
+        """What a process printed, piece by piece."""
+        if self.machine:
+            self.document(document)
+        else:
+            print(plain(text), end="", flush=True)
 
     def note(self, text: str) -> None:
         """A message for a person beside the data; a program gets none."""
@@ -53,7 +85,7 @@ class Terminal:
     def problem(self, problem: Problem) -> None:
         """An error: its JSON form for a program; else what is wrong in red, field by field, each with its way out."""
         if self.machine:
-            print(json.dumps(problem.document(), ensure_ascii=False), file=sys.stderr, flush=True)
+            print(visible_json(json.dumps(problem.document(), ensure_ascii=False)), file=sys.stderr, flush=True)
             return
         for one in problem.details or [problem]:
             where = f"{one.param}: " if one.param else ""
@@ -69,7 +101,7 @@ def table(
     made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for heading, key in columns.items():
         numeric = any(isinstance(inside(row, key), int | float) for row in rows)
-        made.add_column(heading, overflow="fold", justify="right" if numeric else "left")
+        made.add_column(escape(heading), overflow="fold", justify="right" if numeric else "left")
     for row in rows:
         made.add_row(*(cell(inside(row, key)) for key in columns.values()))
     return made

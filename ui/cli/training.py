@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -241,7 +240,7 @@ def _print_found(call: Call, job_id: str, wanted: dict[str, Any]) -> None:
     while after is not None:
         answer = call.ask("SearchLog", job_id=job_id, after_offset=after, **given(wanted))
         for one in answer["items"]:
-            print(json.dumps(one, ensure_ascii=False) if call.machine else one["text"], flush=True)
+            call.terminal.output(one, one["text"] + "\n")
         after = answer["next"]
 
 
@@ -251,11 +250,8 @@ def _print_log(call: Call, job_id: str, attempt: int | None, follow_on: bool, ta
     chosen = given({"attempt": attempt, "tail": tail})
     while True:
         answer = call.ask("GetLog", job_id=job_id, offset=offset, **chosen)
-        if call.machine:
-            if answer["text"] or not offset:
-                print(json.dumps(answer, ensure_ascii=False), flush=True)
-        else:
-            print(answer["text"], end="", flush=True)
+        if answer["text"] or not offset:
+            call.terminal.output(answer, answer["text"])
         if answer["text"]:
             offset = answer["next_offset"]
             chosen = {"attempt": answer["attempt"]}
