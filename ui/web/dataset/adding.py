@@ -6,12 +6,13 @@ Its address says which file and which roles, so that nothing is lost by a reload
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlencode
 
-from tunebus.contracts.errors import Code, fail
+from tunebus.contracts.errors import Code, Problem, TunebusError, fail
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.dataset.rows import raw_table
 from tunebus.ui.web.forms import checkbox, control_id, labelled, text_field
@@ -25,6 +26,8 @@ WAYS = ("upload", "path", "hub")
 _ROLE = "map."
 _ARGUMENTS = ("path", "upload", "type", "format")
 _LONGEST = 4096
+_KEPT_UNDER = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-")
+"""What the name of an upload begins with."""
 
 
 def way_of(arguments: Arguments) -> str:
@@ -164,7 +167,10 @@ async def keep_upload(asking: Asking) -> Done:
 async def look(studio: Studio, arguments: Arguments) -> Markup:
     """What a file would be recognised as, the roles of its columns, its first rows, and the form that adds it."""
     asked = _asked(arguments)
-    found = await studio.over_bus("InspectDataset", limit=5, **asked)
+    try:
+        found = await studio.over_bus("InspectDataset", limit=5, **asked)
+    except TunebusError as error:
+        raise TunebusError(in_words(error.problem)) from None
     return tag(
         "div",
         tag("h2", say("datasets.look.title")),
@@ -176,6 +182,18 @@ async def look(studio: Studio, arguments: Arguments) -> Markup:
         tag("h2", say("datasets.look.add")),
         _form(found, asked),
         kind="tb-panel",
+    )
+
+
+def in_words(problem: Problem) -> Problem:
+    """A refusal to look at a file, as who chose the file knows it: by its own name, not by the one it is kept under,
+    and without the name of the only field there is."""
+    return problem.model_copy(
+        update={
+            "message": _KEPT_UNDER.sub("", problem.message),
+            "param": None if problem.param in ("path", "upload") else problem.param,
+            "details": [in_words(one) for one in problem.details] if problem.details else None,
+        }
     )
 
 
