@@ -209,7 +209,9 @@ def _again(job: Document) -> Markup:
         changes = ", ".join(f"{name} {value}" for name, value in _flat(job["suggestion"]))
         return act(say("home.retry_with", changes=changes), "retry_suggested", same, kind="tb-primary")
     change = link(say("home.change"), "/train", clone=job["id"])
-    return join([act(say("home.retry"), "RetryFineTuningJob", same, done=say("home.again")), change], " ")
+    return tag(
+        "div", act(say("home.retry"), "RetryFineTuningJob", same, done=say("home.again")), change, kind="tb-actions"
+    )
 
 
 def _flat(changes: Mapping[str, Any]) -> list[tuple[str, Any]]:

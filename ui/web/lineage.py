@@ -15,7 +15,7 @@ from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import phrase, say
 
 NEWEST = 4  # of what there may be many of
-WIDTH, HEIGHT = 164, 46
+WIDTH, HEIGHT = 176, 46
 GAP, STEP = 12, 44
 NARROW = 2  # nodes beside each other where the screen is narrow
 LETTERS = 18

@@ -49,9 +49,8 @@ async def head(studio: Studio, dataset: Document) -> Markup:
     return join(
         [
             back(say("datasets.title"), "/datasets"),
-            tag("h1", dataset["name"]),
+            tag("div", tag("h1", dataset["name"]), tag("div", *ways, kind="tb-actions"), kind="tb-title-row tb-apart"),
             tag("p", dataset["description"], kind="tb-lead") if dataset["description"] else Markup(""),
-            tag("div", *ways, kind="tb-actions"),
             _facts(dataset),
             join(banner(words) for words in dataset["warnings"]),
             rename_dialog("RenameDataset", dataset["id"], dataset["name"]),

@@ -92,7 +92,8 @@ def _result(job: Mapping[str, Any]) -> Markup:
     if not job.get("dataset_id"):
         return text(say("jobs.result.typed"))
     wanted = [name for name in ("loss", "exact_match", "rouge_l") if isinstance(metrics.get(name), int | float)]
-    return text(" · ".join(f"{say(f'jobs.figure.{name}')} {figure(name, metrics[name])}" for name in wanted))
+    figures = [f"{say(f'jobs.figure.{name}')} {figure(name, metrics[name])}" for name in wanted]
+    return join((tag("span", one, kind="tb-numbers") for one in figures), " · ")
 
 
 def figure(name: str, value: float | None) -> str:
