@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from tunebus.contracts.texts import NO_CONTROLS
 
 
 class Code(StrEnum):
@@ -145,6 +146,7 @@ def from_validation(error: ValidationError, known_fields: Iterable[str], prefix:
 
 
 PATTERNS = {
+    NO_CONTROLS: "may hold no control characters, no line breaks and nothing that turns the direction of writing",
     r"^[A-Za-z0-9_-]+$": "may hold letters, digits, - and _ only",
     r"^[^\r\n]*$": "must be one line",
     r"^[^/:%]+$": "may hold no /, : or %",

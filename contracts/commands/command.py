@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
+from tunebus.contracts.texts import NO_CONTROLS
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_CONTROLS)]
 Reference = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 AdapterName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")
@@ -14,7 +15,7 @@ AdapterName = Annotated[
 Location = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Description = Annotated[str, StringConstraints(max_length=10_000)]
 Template = Annotated[str, StringConstraints(max_length=20_000)]
-HubName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+HubName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_CONTROLS)]
 Revision = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 ConfigReference = Reference | dict[str, Any]
 

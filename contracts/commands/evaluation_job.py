@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from tunebus.contracts import subjects
-from tunebus.contracts.commands.command import Command, ConfigReference, Name, Reference
+from tunebus.contracts.commands.command import Command, ConfigReference, Reference
+from tunebus.contracts.commands.dataset import ColumnName
 from tunebus.contracts.commands.job import Dependencies, Hold, Labels, Notes, Priority
 from tunebus.contracts.recipes import Count, GenerationSettings, Positive, Share, TypedPrompt
 
@@ -42,7 +43,7 @@ class StartEvaluationJob(Command):
     prompts: Annotated[list[TypedPrompt], Field(min_length=1, max_length=64)] | None = None
     generation: GenerationSettings | Reference | None = None
     quantization: ConfigReference | None = None
-    selected_features: Annotated[list[Name], Field(max_length=100)] | None = Field(
+    selected_features: Annotated[list[ColumnName], Field(max_length=100)] | None = Field(
         default=None, description="columns of the dataset to show beside each row"
     )
     leakage: Literal["warn", "exclude"] = "warn"
