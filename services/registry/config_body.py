@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from tunebus.contracts.errors import Code, Problem, TunebusError, fail, from_val
 from tunebus.contracts.recipes import CONFIG_BODIES
 
 MAX_DEPTH = 32
+LARGEST = 2**63 - 1  # what every database and every reader of JSON that has whole numbers at all can hold
 _HUB_TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}")
 
 
@@ -42,6 +43,8 @@ def normalised(kind: str, body: Mapping[str, Any], param: str = "config") -> dic
     """The body with checked values in one spelling, without what it does not say.
     Errors: `invalid` or `unknown_field` naming every wrong key, with the nearest name.
     """
+    if wrong := _wrong_number(body):
+        raise fail(Code.INVALID, wrong, param=param)
     try:
         text = strictjson.canonical(body).decode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -112,7 +115,11 @@ _PlainYaml.add_implicit_resolver(
 def _yaml(text: str, json_problem: str | None) -> Any:
     try:
         found = yaml.load(text, Loader=_PlainYaml)  # noqa: S506  a SafeLoader, made stricter
-        json.dumps(found, allow_nan=False)
+        wrong = _wrong_number(found)
+        if not wrong:  # what YAML can write and no message can hold: deep nesting, NUL, half a surrogate pair
+            strictjson.loads(strictjson.dumps(found), max_depth=MAX_DEPTH)
+    except TunebusError as error:
+        raise fail(Code.INVALID, json_problem or error.problem.message, param="config") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" at line {mark.line + 1} column {mark.column + 1}" if mark else ""
@@ -121,7 +128,30 @@ def _yaml(text: str, json_problem: str | None) -> Any:
         ) from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise fail(Code.INVALID, json_problem or f"neither JSON nor YAML: {error}", param="config") from None
+    if wrong:
+        raise fail(Code.INVALID, wrong, param="config")
     return found
+
+
+def _wrong_number(value: Any, place: str = "") -> str | None:
+    """What is wrong with the first number that cannot be kept, named by where it stands."""
+    match value:
+        case dict():
+            parts = ((f"{place}.{key}" if place else str(key), part) for key, part in value.items())
+        case list():
+            parts = ((f"{place}.{number}", part) for number, part in enumerate(value))
+        case float() if not math.isfinite(value):
+            return f"{place} is {value}: JSON has finite numbers only"
+        case int() if not -LARGEST <= value <= LARGEST:
+            return f"{place} is {_shown(value)}: whole numbers go up to {LARGEST}"
+        case _:
+            return None
+    return next((wrong for at, part in parts if (wrong := _wrong_number(part, at))), None)
+
+
+def _shown(number: int) -> str:
+    """Python writes no number of more than some thousand digits out."""
+    return f"a number of {number.bit_length()} bits" if number.bit_length() > 128 else str(number)
 
 
 def settings_problems(kind: str, body: Mapping[str, Any], param: str) -> list[Problem]:

@@ -29,7 +29,9 @@ EVENT = (
     "correlation_id", "causation_id", "actor", "meta",
 )  # fmt: skip
 
-MAX_VALUE = 2_000_000  # characters of one event or row: more than any message of the bus may hold
+# Of one event or row, and more than any command makes: an event may say twice what its command asked for.
+MAX_VALUE = 8_000_000  # characters
+MAX_DEPTH = strictjson.MAX_DEPTH + 8
 _READ = 1 << 18
 _SPACE = " \t\r\n"
 
@@ -79,7 +81,7 @@ class Reader:
         while True:
             self.peek()
             try:
-                value, end = strictjson.first_value(self._text, self._at)
+                value, end = strictjson.first_value(self._text, self._at, max_depth=MAX_DEPTH)
             except json.JSONDecodeError as error:
                 if len(self._text) - self._at > MAX_VALUE:
                     raise self.broken(f"a value is longer than {MAX_VALUE} characters, or {error.msg}") from None

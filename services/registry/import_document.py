@@ -31,7 +31,7 @@ from tunebus.services.registry.document import EVENT, FORMAT, HEADER, VERSION, C
 from tunebus.services.registry.locations import Roots, locate
 from tunebus.services.registry.users import folder_of
 
-EVENT_BYTES = strictjson.MAX_BYTES
+EVENT_BYTES = 8_000_000  # as `document.MAX_VALUE`
 META_BYTES = 4096
 REPORT_EVERY = 500
 

@@ -274,6 +274,57 @@ async def test_conformance_30_a_document_with_anything_wrong_is_refused_whole(
     assert (missing.code, missing.param) == ("not_found", "upload")
 
 
+async def test_conformance_30_whatever_a_command_was_accepted_with_can_be_exported_and_imported(
+    running: Running, elsewhere: Running, tmp_path: Path
+) -> None:
+    deep = "[" * 61 + "]" * 61
+    bodies: list[Any] = [
+        {"raw": 2**63 - 1, "small": -(2**63) + 1, "float": 1.7976931348623157e308, "minus": -0.0},
+        {"raw": 2**70},
+        json.dumps({"raw": 2**70}),
+        f"y: {2**70}",
+        f"y: -{2**64}",
+        "y: 0x" + "f" * 4000,
+        "y: .nan",
+        "y: -.inf",
+        'y: "\\0"',
+        'y: "\\uD83D"',
+        'y: "\\U0001F600"',
+        f"y: {deep}",
+        json.loads(f'{{"y": {deep}}}'),
+        "y: [" + "~," * 49_000 + "~]",
+        {"y": ["x" * 99_000] * 10},
+        "? y\n: 1\n",
+        "true: 1",
+        "'': 1",
+        "y: 1_000\nz: 1:30\nsince: 2026-01-01\nis: yes",
+    ]
+    accepted = 0
+    for number, body in enumerate(bodies):
+        outcome = await running.client.send("AddConfig", {"type": "custom", "config": body})
+        problem = outcome.error
+        assert problem is None or (problem.code in ("invalid", "malformed") and problem.message), (number, problem)
+        accepted += problem is None
+    await running.things()
+    long = ["q" * 900_000]
+    await running.accepted(
+        "StartFineTuningJob",
+        base_model_id="starter",
+        dataset_id="faq",
+        adapter_name="long",
+        lora={"target_modules": long},
+    )
+    document = await exported(running, tmp_path, projections=True)
+    assert accepted == sum(event["type"] == "ConfigAdded" for event in document["events"]) > 6
+    # What studios recorded before whole numbers were bounded is read all the same.
+    document["events"][0]["data"]["config"]["raw"] = 2**200
+    found = await imported(elsewhere, tmp_path, chained(document))
+    assert found["added"] == found["events"] == len(document["events"])
+    assert (await elsewhere.client.list_configs()).items[0]["config"]["raw"] == 2**200
+    document["events"][0] |= {"event_id": new_id(), "entity_id": new_id(), "position": 2**70}
+    assert "position" in (await refusal(elsewhere, tmp_path, chained(document))).message
+
+
 async def test_conformance_30_a_path_in_a_document_opens_no_file(
     running: Running, elsewhere: Running, tmp_path: Path
 ) -> None:
