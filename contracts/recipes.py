@@ -23,7 +23,10 @@ def _finite(value: float) -> float:
 Finite = Annotated[float, AfterValidator(_finite)]
 Positive = Annotated[Finite, Field(gt=0)]
 Share = Annotated[Finite, Field(gt=0, le=1)]
-Count = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
+Epochs = Annotated[Finite, Field(gt=0, le=1_000_000)]
+STEPS = 2**31
+"""There are fewer steps than this in any training."""
+Count = Annotated[int, Field(gt=0, lt=STEPS, strict=True)]
 
 
 class Settings(BaseModel):
@@ -47,7 +50,7 @@ class LoraSettings(Settings):
 class TrainingArguments(Settings):
     """How to train. None means: decided from the data, the model and the machine when the attempt starts."""
 
-    num_train_epochs: Positive = 1.0
+    num_train_epochs: Epochs = 1.0
     max_steps: Count | None = None
     learning_rate: Positive = 2e-4
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"

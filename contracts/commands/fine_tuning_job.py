@@ -9,7 +9,7 @@ from tunebus.contracts import subjects
 from tunebus.contracts.commands.command import AdapterName, Command, ConfigReference, Location, Reference
 from tunebus.contracts.commands.dataset import UploadName
 from tunebus.contracts.commands.job import Dependencies, Hold, Labels, Notes, Priority
-from tunebus.contracts.recipes import Count, Finite, Positive, Share
+from tunebus.contracts.recipes import Count, Epochs, Finite, Positive, Share
 
 
 class FineTuningFields(BaseModel):
@@ -24,7 +24,7 @@ class FineTuningFields(BaseModel):
     num_cpu: Count | None = None
     num_gpu: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
     num_memory: Positive | None = Field(default=None, description="GiB the training child may use")
-    num_epochs: Positive | None = None
+    num_epochs: Epochs | None = None
     learning_rate: Positive | None = None
     max_steps: Count | None = None
     batch_size: Count | None = None
@@ -147,7 +147,7 @@ class ExtendFineTuningJob(Command):
     contexts = (subjects.FINE_TUNING_JOB,)
 
     id: Reference
-    num_epochs: Positive | None = None
+    num_epochs: Epochs | None = None
     max_steps: Count | None = None
     adapter_name: AdapterName | None = None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from tunebus.contracts.recipes import FineTuningRecipe
+from tunebus.contracts.recipes import FineTuningRecipe, TrainingArguments
 
 GIB = 1024**3
 FLOAT32, HALF = 4, 2
@@ -129,7 +129,7 @@ def estimate(recipe: FineTuningRecipe, sizes: Sizes, train_rows: int, held_out: 
     workers = [_against(worker, needed.total, training.on_gpu, limit) for worker in facts.workers]
     fits = any(worker["fits"] for worker in workers) if workers else None
     room = max((worker["memory"] for worker in workers), default=limit)
-    per_epoch, steps = steps_of(recipe, train_rows)
+    per_epoch, steps = steps_of(arguments, train_rows)
     seen = arguments.num_train_epochs * train_rows
     if arguments.max_steps:
         seen = steps * arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
@@ -231,9 +231,8 @@ def logits(sizes: Sizes, training: Training) -> int:
     return min(whole, LOSS_SLICES) if frozen_on_cpu else whole
 
 
-def steps_of(recipe: FineTuningRecipe, rows: int) -> tuple[int, int]:
+def steps_of(arguments: TrainingArguments, rows: int) -> tuple[int, int]:
     """(optimizer steps of an epoch, of the whole training), as the trainer counts them."""
-    arguments = recipe.training_arguments
     batches = math.ceil(rows / arguments.per_device_train_batch_size)
     per_epoch = max(1, math.ceil(batches / arguments.gradient_accumulation_steps))
     return per_epoch, arguments.max_steps or max(1, math.ceil(arguments.num_train_epochs * per_epoch))

@@ -13,6 +13,7 @@ from tunebus.contracts.errors import Code, Problem, nearest
 from tunebus.contracts.events import FineTuningJobAdded, JobSucceeded, Origin
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.recipes import (
+    STEPS,
     USUAL_LEARNING_RATES,
     FineTuningRecipe,
     InitialWeights,
@@ -122,12 +123,8 @@ def estimated(found: Resolved, facts: Facts | None) -> dict[str, Any] | None:
     if facts is None or model.shape is None or found.recipe.user_script is not None:
         return None
     sizes = estimate.Sizes.of(model.parameters, model.vocabulary_size, model.context_length, model.shape)
-    rows = split_sizes(
-        dataset.rows,
-        fraction=found.recipe.dataset.dataset_fraction,
-        train_share=found.recipe.dataset.train_test_split,
-        splits=own_splits(list(dataset.files)),
-    )
+    source = found.recipe.dataset
+    rows = sizes_of_split(dataset, source.dataset_fraction, source.train_test_split)
     return estimate.estimate(found.recipe, sizes, *rows, facts)
 
 
@@ -165,6 +162,10 @@ def resolve(
     if model:
         problems += recipe.too_long(training.max_length, [model], "max_length")
     if problems or not (model and dataset and choice):
+        return None, problems
+    if user_script is None:
+        problems += _beyond_all_steps(dataset, training, command)
+    if problems:
         return None, problems
     resolved = FineTuningRecipe(
         method="full" if command.method == "full" else "lora",
@@ -360,6 +361,22 @@ def _without_held_out_rows(dataset: Dataset, training: TrainingArguments, comman
         )
         for name in wanted
     ]
+
+
+def _beyond_all_steps(dataset: Dataset, training: TrainingArguments, command: FineTuningFields) -> list[Problem]:
+    """Epochs that come to more steps than can be counted: such a job would never end."""
+    train_rows, _ = sizes_of_split(dataset, command.dataset_fraction, command.train_test_split)
+    _, steps = estimate.steps_of(training, train_rows)
+    if steps < STEPS:
+        return []
+    message = f"{training.num_train_epochs:g} epochs are {steps:,} steps, more than a training can have"
+    param = "num_epochs" if command.num_epochs is not None else "training_arguments"
+    return [Problem(code=Code.INVALID, message=message, param=param, hint="take fewer epochs, or a max_steps")]
+
+
+def sizes_of_split(dataset: Dataset, fraction: float, train_share: float) -> tuple[int, int]:
+    """Rows to train on, and held out."""
+    return split_sizes(dataset.rows, fraction=fraction, train_share=train_share, splits=own_splits(list(dataset.files)))
 
 
 def warnings(found: Resolved, command: FineTuningFields, needs: Mapping[str, Any] | None = None) -> list[str]:

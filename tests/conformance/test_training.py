@@ -123,6 +123,8 @@ CANNOT_BE_DONE: list[tuple[dict[str, Any], str, Code]] = [
     ({"method": "full", "lora": {"r": 4}}, "lora", Code.INVALID),
     ({"method": "full", "adapter_name": "tiny"}, "adapter_name", Code.DUPLICATE_NAME),
     ({"user_config": {"steps": 3}}, "user_config", Code.INVALID),
+    ({"num_epochs": 1e300}, "num_epochs", Code.INVALID),
+    ({"training_arguments": {"num_train_epochs": 1e300}}, "training_arguments.num_train_epochs", Code.INVALID),
     ({"train_test_split": 1.0, "early_stopping_patience": 2}, "early_stopping_patience", Code.INVALID),
     ({"train_test_split": 1.0, "load_best_model_at_end": True}, "load_best_model_at_end", Code.INVALID),
 ]

@@ -25,9 +25,9 @@ from typing import Any, Literal, NoReturn
 from pydantic import ValidationError
 from tunebus.contracts import strictjson
 from tunebus.contracts.errors import TunebusError, from_validation
-from tunebus.contracts.recipes import Checked, ChildJob
+from tunebus.contracts.recipes import STEPS, Checked, ChildJob
 from tunebus.services.platform.child import failures, lifeline
-from tunebus.services.platform.child.failures import Failure
+from tunebus.services.platform.child.failures import ChildFailure, Failure
 from tunebus.services.platform.child.files import write_document
 from tunebus.services.platform.child.logtail import LogTail
 from tunebus.services.platform.child.machine import Machine
@@ -114,7 +114,14 @@ class Attempt:
     def running(
         self, total_steps: int, *, resumed_from_step: int = 0, resolved: Mapping[str, Any], versions: Mapping[str, str]
     ) -> None:
-        """Everything is loaded; the first step follows."""
+        """Everything is loaded; the first step follows. Errors: `bad_configuration` for steps without end, which no
+        report of this attempt could tell."""
+        if total_steps not in range(STEPS):
+            raise ChildFailure(
+                "bad_configuration",
+                f"{total_steps!r} is no number of steps that a training can have: there are fewer than {STEPS}",
+                "take fewer epochs, or a max_steps",
+            )
         self.resolved = dict(resolved)
         document = {
             "total_steps": total_steps,

@@ -204,6 +204,15 @@ def test_a_length_beyond_the_context_is_refused(ready: Any, params: Any) -> None
     assert "512" in problem.message
 
 
+def test_epochs_of_more_steps_than_can_be_counted_are_refused(studio: Any) -> None:
+    studio.model()
+    studio.dataset(rows=10_000)
+    problem = studio.refuse(start(num_epochs=1e6, batch_size=2), Asked())
+    assert (problem.code, problem.param) == (Code.INVALID, "num_epochs")
+    assert problem.message == "1e+06 epochs are 4,750,000,000 steps, more than a training can have"
+    studio.accept(start(num_epochs=1e6, batch_size=2, max_steps=10), Asked())
+
+
 def test_resources_that_no_worker_has_are_no_reason_to_refuse(ready: Any) -> None:
     job = ready.accept(start(num_gpu=1, num_memory=500.0), Asked()).id
     assert ready.state(job) == "queued"
