@@ -24,6 +24,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 _NO_LINEAR_LAYER = re.compile(r"embed|\bwte\b|\bwpe\b|\blm_head\b|\bscore\b")
 MAX_CONFIG_BYTES = 20_000_000
+LARGEST = 2**53  # which every reader of JSON has exactly
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,9 @@ def _architecture(config: dict[str, Any], shown: str) -> tuple[str, str]:
 
 
 def _whole(config: dict[str, Any], *names: str) -> int | None:
+    """The first of these that is a number of something; one that no record can hold is as good as none."""
     found = (config.get(name) for name in names)
-    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool)), None)
+    return next((value for value in found if type(value) is int and abs(value) <= LARGEST), None)
 
 
 def _shape(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:

@@ -91,6 +91,14 @@ def test_a_model_is_read_from_its_config_and_headers(model: Path) -> None:
     assert found.has_chat_template is False
 
 
+def test_numbers_that_stand_for_no_limit_are_none(model: Path) -> None:
+    edit(model / "config.json", max_position_embeddings=2**64, vocab_size=10**19)
+    # As transformers writes it for a tokenizer without a limit.
+    (model / "tokenizer_config.json").write_text(json.dumps({"model_max_length": int(1e30)}))
+    found = look(model)
+    assert (found.context_length, found.vocabulary_size, found.has_chat_template) == (None, None, False)
+
+
 def test_the_starter_model_is_a_model() -> None:
     found = model_folder.inspect(STARTER_PACK / "model", "loc", "MODEL")
     assert found.dtype == "bfloat16"
