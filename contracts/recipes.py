@@ -20,6 +20,12 @@ def _finite(value: float) -> float:
     return value
 
 
+def _not_empty(modules: str | list[str]) -> str | list[str]:
+    if not modules:
+        raise ValueError("must name a module; all-linear is every linear layer")
+    return modules
+
+
 Finite = Annotated[float, AfterValidator(_finite)]
 Positive = Annotated[Finite, Field(gt=0)]
 Share = Annotated[Finite, Field(gt=0, le=1)]
@@ -41,7 +47,7 @@ class LoraSettings(Settings):
     r: Count = 16
     lora_alpha: Count = 32
     lora_dropout: Annotated[Finite, Field(ge=0, lt=1)] = 0.0
-    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    target_modules: Annotated[Literal["all-linear"] | list[str], AfterValidator(_not_empty)] = "all-linear"
     bias: Literal["none", "all", "lora_only"] = "none"
     use_rslora: bool = False
     use_dora: bool = False
@@ -82,7 +88,7 @@ class GenerationSettings(Settings):
     max_new_tokens: Annotated[int, Field(gt=0, le=4096)] = 64
     temperature: Annotated[Finite, Field(ge=0)] = 0.0
     top_p: Share = 1.0
-    top_k: Annotated[int, Field(ge=0)] = 0
+    top_k: Annotated[int, Field(ge=0, lt=2**31)] = 0
     repetition_penalty: Positive = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
 
@@ -355,8 +361,8 @@ class Checked(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    prompts: Annotated[int, Field(ge=0)]
-    equal: Annotated[int, Field(ge=0)]
+    prompts: Annotated[int, Field(ge=0, lt=2**31)]
+    equal: Annotated[int, Field(ge=0, lt=2**31)]
     max_difference: Finite | None = None
     dtype: str | None = None
 

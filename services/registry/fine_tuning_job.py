@@ -85,10 +85,14 @@ def start(
     *,
     origin: Origin | None = None,
     initial_weights: InitialWeights | None = None,
+    trained_as: Mapping[str, Any] | None = None,
 ) -> Decision:
-    """Everything that is wrong is said at once, with what is wrong in the fields themselves (`asked.problems`)."""
+    """Everything that is wrong is said at once, with what is wrong in the fields themselves (`asked.problems`).
+    `trained_as` is the recipe that the initial weights were made by."""
     job_id = new_id()
     found, problems = resolve(known, asked, command, job_id)
+    if found is not None and trained_as is not None:
+        problems = [*problems, *_of_another_shape(found.recipe, trained_as)]
     waits = queue.dependencies(known, command.depends_on, problems)
     if problems or found is None:
         return refused_all(problems)
@@ -115,6 +119,24 @@ def start(
     )
     first = jobs.first_event(FINE_TUNING_JOB, job_id, hold=command.hold)
     return Accepted((happened(FINE_TUNING_JOB, job_id, added), first), id=job_id)
+
+
+def _of_another_shape(wanted: FineTuningRecipe, trained_as: Mapping[str, Any]) -> list[Problem]:
+    """Why weights that were made by one recipe cannot be put into the model of another."""
+    found = []
+    if wanted.model.sha256 != trained_as["model"]["sha256"]:
+        message = "the weights were trained on another base model"
+        found.append(Problem(code=Code.INVALID, message=message, param="changes.base_model_id", hint="leave it out"))
+    if wanted.lora is None or not trained_as.get("lora"):
+        return found
+    before = LoraSettings.model_validate(trained_as["lora"])
+    for name in ("r", "target_modules", "use_dora"):
+        was, now = getattr(before, name), getattr(wanted.lora, name)
+        if was != now and not (isinstance(was, list) and isinstance(now, list) and set(was) == set(now)):
+            message = f"the weights were trained with {name} {was}, and do not fit {now}"
+            hint = "leave it out, or clone the job: it then starts from the base model"
+            found.append(Problem(code=Code.INVALID, message=message, param="changes.lora", hint=hint))
+    return found
 
 
 def estimated(found: Resolved, facts: Facts | None) -> dict[str, Any] | None:
@@ -164,7 +186,9 @@ def resolve(
     if problems or not (model and dataset and choice):
         return None, problems
     if user_script is None:
-        problems += _beyond_all_steps(dataset, training, command)
+        problems += _without_training_rows(dataset, command) or _beyond_all_steps(dataset, training, command)
+        problems += _without_kernel(training, training_sources, command)
+        problems += _no_modules(model, lora)
     if problems:
         return None, problems
     resolved = FineTuningRecipe(
@@ -363,6 +387,58 @@ def _without_held_out_rows(dataset: Dataset, training: TrainingArguments, comman
     ]
 
 
+def _without_training_rows(dataset: Dataset, command: FineTuningFields) -> list[Problem]:
+    """Shares that leave nothing to train on."""
+    fraction, share = command.dataset_fraction, command.train_test_split
+    train_rows, held_out = sizes_of_split(dataset, fraction, share)
+    if train_rows:
+        return []
+    by_fraction = fraction < 1 and sizes_of_split(dataset, 1.0, share)[0] > 0
+    asked = "train_test_split" in command.model_fields_set
+    return [
+        Problem(
+            code=Code.INVALID,
+            message=f"no row of dataset {dataset.name!r} is left to train on: dataset_fraction {fraction:g} takes "
+            f"{held_out} of {dataset.rows}, and train_test_split {share:g} holds out {held_out}",
+            param="dataset_fraction" if by_fraction else "train_test_split" if asked else "dataset_id",
+            hint="use more of the rows" if by_fraction else "train_test_split 1.0 holds no row out",
+        )
+    ]
+
+
+def _without_kernel(
+    training: TrainingArguments, sources: Mapping[str, recipe.Source], command: FineTuningFields
+) -> list[Problem]:
+    """A precision that the processor cannot multiply in."""
+    if training.precision != "float16" or command.num_gpu:
+        return []
+    param = "training_arguments" + (".precision" if sources.get("precision") == "command" else "")
+    hint = "ask for num_gpu 1, or take precision auto: it chooses what the machine is fast at"
+    return [Problem(code=Code.INVALID, message="precision float16 needs a GPU", param=param, hint=hint)]
+
+
+def _no_modules(model: Model, lora: LoraSettings | None) -> list[Problem]:
+    """Modules to adapt that the model has not, by the last part of their names. Where its layers are not known, peft
+    says so when it looks."""
+    if lora is None or model.shape is None or isinstance(lora.target_modules, str):
+        return []
+    known = sorted(model.shape["linear"])
+    found = []
+    for target in lora.target_modules:
+        name = target.rpartition(".")[2]
+        if name in known or name in _NOT_LINEAR:
+            continue
+        near = nearest(name, known)
+        message = f"model {model.name!r} has no module {target!r}"
+        hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
+        found.append(Problem(code=Code.INVALID, message=message, param="lora.target_modules", hint=hint))
+    return found
+
+
+_NOT_LINEAR = frozenset({"lm_head", "embed_tokens", "embed_out", "embed_in", "wte", "wpe", "word_embeddings"})
+"""Heads and tables of embeddings: no linear layers, and yet adapted where they are named."""
+
+
 def _beyond_all_steps(dataset: Dataset, training: TrainingArguments, command: FineTuningFields) -> list[Problem]:
     """Epochs that come to more steps than can be counted: such a job would never end."""
     train_rows, _ = sizes_of_split(dataset, command.dataset_fraction, command.train_test_split)
@@ -389,7 +465,14 @@ def warnings(found: Resolved, command: FineTuningFields, needs: Mapping[str, Any
             f"train_test_split {command.train_test_split:g} has no effect: dataset {found.dataset.name!r} has a split "
             f"{own!r} of its own, whose {rows[own]} rows are held out"
         )
-    rate, (name, usual) = found.recipe.training_arguments.learning_rate, _USUAL_RATES[found.recipe.method]
+    training, sources = found.recipe.training_arguments, found.recipe.sources
+    if own is None and found.recipe.dataset.train_test_split == 1:
+        said += [
+            f"{name} has no effect: with train_test_split 1.0 no row is held out"
+            for name in ("eval_steps", "eval_samples")
+            if sources.get(name) == "command" and getattr(training, name)
+        ]
+    rate, (name, usual) = training.learning_rate, _USUAL_RATES[found.recipe.method]
     if rate > _FAR * usual and found.recipe.user_script is None:
         said.append(
             f"learning_rate {rate:g} is far above what {name} is trained with, up to {usual:g}: most models break down"

@@ -308,7 +308,9 @@ def _start(known: Known, facts: Derived, job: Job, origin: Origin, weights: Init
     if wanted.adapter_name is None:
         wanted = wanted.model_copy(update={"adapter_name": _free_name(known, job)})
     asked = replace(facts.asked, problems=problems)
-    return fine_tuning_job.start(known, asked, wanted, origin=origin, initial_weights=weights)
+    return fine_tuning_job.start(
+        known, asked, wanted, origin=origin, initial_weights=weights, trained_as=job.recipe if weights else None
+    )
 
 
 def _of_other_weights(job: Job, wanted: StartFineTuningJob) -> list[Problem]:

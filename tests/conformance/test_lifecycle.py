@@ -16,7 +16,7 @@ from tunebus.ui.cli.lifecycle import changes
 from tunebus.ui.cli.training import described
 
 from tests.fixtures.adapters import lora_files
-from tests.fixtures.registry import Running
+from tests.fixtures.registry import MODEL, Running
 
 HASH = "0" * 64
 
@@ -215,6 +215,31 @@ async def test_a_branch_starts_from_the_weights_of_a_checkpoint(running: Running
     assert problem.param == "changes.method"
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_branch_that_the_weights_do_not_fit_is_refused(running: Running) -> None:
+    job_id = await started(running, lora={"r": 8, "target_modules": ["q_proj", "v_proj"]})
+    await trains(running, job_id, 10)
+    other = shutil.copytree(MODEL, running.files / "other")
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    await running.accepted("AddModel", name="other", path=str(other))
+    single = running.write("single.jsonl", '{"question": "q", "answer": "a"}\n')
+    await running.accepted("AddDataset", name="single", path=str(single))
+    kept = {"r": 8, "target_modules": ["v_proj", "q_proj"], "lora_alpha": 64}
+    for different, param, words in (
+        ({"base_model_id": "other"}, "changes.base_model_id", "another base model"),
+        ({"lora": {**kept, "r": 4}}, "changes.lora", "with r 8, and do not fit 4"),
+        ({"lora": {"r": 8}}, "changes.lora", "target_modules ['q_proj', 'v_proj'], and do not fit all-linear"),
+        ({"lora": {**kept, "use_dora": True}}, "changes.lora", "use_dora False, and do not fit True"),
+        ({"dataset_id": "single"}, "dataset_id", "no row of dataset 'single' is left to train on"),
+    ):
+        problem = await running.refused("BranchFineTuningJob", id=job_id, changes=different)
+        assert (problem.code, problem.param) == (Code.INVALID, param), problem
+        assert words in problem.message
+    await running.accepted("BranchFineTuningJob", id=job_id, changes={"lora": kept, "learning_rate": 1e-4})
+
+
 async def test_a_finished_job_is_extended_from_its_result(running: Running) -> None:
     job_id = await started(running, max_steps=100)
     problem = await running.refused("ExtendFineTuningJob", id=job_id, num_epochs=1)
@@ -403,7 +428,7 @@ async def test_a_share_that_has_no_effect_on_a_dataset_with_a_split_of_its_own_i
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_learning_rate_far_above_what_the_method_takes_is_a_warning(running: Running) -> None:
+async def test_a_rate_far_above_the_usual_and_evaluations_without_held_out_rows_are_warnings(running: Running) -> None:
     await running.things()
     asked = {"base_model_id": "starter", "dataset_id": "faq"}
 
@@ -414,6 +439,11 @@ async def test_a_learning_rate_far_above_what_the_method_takes_is_a_warning(runn
 
     assert await warnings(learning_rate=5e-3) == []
     assert await warnings(learning_rate=5e-4, method="full") == []
+    whole = {"train_test_split": 1.0, "training_arguments": {"eval_samples": 2}}
+    assert await warnings(train_test_split=1.0, eval_samples=0) == []
+    assert await warnings(**whole, eval_steps=5) == [
+        f"{name} has no effect: with train_test_split 1.0 no row is held out" for name in ("eval_steps", "eval_samples")
+    ]
     (lora,) = await warnings(learning_rate=1e9)
     assert lora == ("learning_rate 1e+09 is far above what LoRA is trained with, up to 0.005: most models break down")
     (full,) = await warnings(training_arguments={"learning_rate": 5e-3}, method="full")

@@ -125,6 +125,13 @@ CANNOT_BE_DONE: list[tuple[dict[str, Any], str, Code]] = [
     ({"user_config": {"steps": 3}}, "user_config", Code.INVALID),
     ({"num_epochs": 1e300}, "num_epochs", Code.INVALID),
     ({"training_arguments": {"num_train_epochs": 1e300}}, "training_arguments.num_train_epochs", Code.INVALID),
+    ({"dataset_fraction": 1e-12}, "dataset_fraction", Code.INVALID),
+    ({"train_test_split": 1e-12}, "train_test_split", Code.INVALID),
+    ({"dataset_id": "single"}, "dataset_id", Code.INVALID),
+    ({"lora": {"target_modules": []}}, "lora.target_modules", Code.INVALID),
+    ({"lora": {"target_modules": ["q_prj"]}}, "lora.target_modules", Code.INVALID),
+    ({"lora": {"target_modules": ["layers.0.self_attn.nope"]}}, "lora.target_modules", Code.INVALID),
+    ({"training_arguments": {"precision": "float16"}}, "training_arguments.precision", Code.INVALID),
     ({"train_test_split": 1.0, "early_stopping_patience": 2}, "early_stopping_patience", Code.INVALID),
     ({"train_test_split": 1.0, "load_best_model_at_end": True}, "load_best_model_at_end", Code.INVALID),
 ]
@@ -135,11 +142,20 @@ async def test_conformance_19_what_cannot_be_done_is_refused_before_it_starts(
     running: Running, tiny: tuple[str, str]
 ) -> None:
     start = {"base_model_id": tiny[0], "dataset_id": tiny[1]}
+    single = running.write("single.jsonl", '{"question": "q", "answer": "a"}\n')
+    await running.accepted("AddDataset", name="single", path=str(single))
     for changes, field, code in CANNOT_BE_DONE:
         problem = await running.refused("StartFineTuningJob", **{**start, **changes})
         assert (problem.param, problem.code) == (field, code), problem
         assert problem.message
+    problem = await running.refused("StartFineTuningJob", **start, lora={"target_modules": ["q_prj"]})
+    assert (problem.message, problem.hint) == ("model 'tiny' has no module 'q_prj'", "did you mean 'q_proj'?")
     assert not running.events("FineTuningJobAdded")
+    await running.accepted("StartFineTuningJob", **{**start, "dataset_id": "single"}, train_test_split=1.0)
+    for modules in (["model.layers.0.self_attn.q_proj"], ["v_proj", "lm_head"]):
+        await running.accepted("StartFineTuningJob", **start, lora={"target_modules": modules})
+    half = {"training_arguments": {"precision": "float16"}, "num_gpu": 1}
+    await running.accepted("StartFineTuningJob", **start, **half)
 
 
 @on_one_database
