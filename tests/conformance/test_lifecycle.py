@@ -444,6 +444,11 @@ async def test_a_rate_far_above_the_usual_and_evaluations_without_held_out_rows_
     assert await warnings(**whole, eval_steps=5) == [
         f"{name} has no effect: with train_test_split 1.0 no row is held out" for name in ("eval_steps", "eval_samples")
     ]
+    whole = {"train_test_split": 1.0, "training_arguments": {"eval_samples": 2}}
+    assert await warnings(train_test_split=1.0, eval_samples=0) == []
+    assert await warnings(**whole, eval_steps=5) == [
+        f"{name} has no effect: with train_test_split 1.0 no row is held out" for name in ("eval_steps", "eval_samples")
+    ]
     (lora,) = await warnings(learning_rate=1e9)
     assert lora == ("learning_rate 1e+09 is far above what LoRA is trained with, up to 0.005: most models break down")
     (full,) = await warnings(training_arguments={"learning_rate": 5e-3}, method="full")
