@@ -180,6 +180,8 @@ def _plainly(item: Mapping[str, Any]) -> str:
     kind, _, rest = str(item["type"]).partition("_")
     if kind in _KINDS and rest in _OF_KIND:
         return _KINDS[kind]
+    if item["type"] == "string_unicode":
+        return "must be text in UTF-8"
     if rest == "parsing_size":
         return "must be a smaller number"
     message = str(item["msg"]).removeprefix("Value error, ")

@@ -10,7 +10,6 @@ import functools
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebus.contracts.errors import Code, Problem, TunebusError
@@ -68,7 +67,7 @@ class Printer(Watcher):
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tunebus up", description="Serve a studio on this machine until Ctrl-C.")
     parser.add_argument("--no-ui", action="store_true", help="without the browser's pages")
-    parser.add_argument("--home", type=Path, help="the folder the studio lives in (TUNEBUS_HOME)")
+    parser.add_argument("--home", help="the folder the studio lives in (TUNEBUS_HOME)")
     parser.add_argument("--ui-port", type=int, help="the pages' port, 0 for any free one (TUNEBUS_UI_PORT)")
     parser.add_argument("--json", action="store_true", help="one JSON line on stdout when everything is ready")
     given = parser.parse_args(arguments)

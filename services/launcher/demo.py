@@ -192,16 +192,16 @@ def _settings() -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tunebus demo", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--home", type=Path, help="a folder to keep; a temporary one when not given")
+    parser.add_argument("--home", help="a folder to keep; a temporary one when not given")
     parser.add_argument("--ui", action="store_true", help="serve the pages as well")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
     parser.add_argument("--json", action="store_true", help="print nothing but the result, as JSON")
     given = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job inherits SIGINT as ignored
         signal.signal(number, _interrupt)
-    home = (given.home or Path(tempfile.mkdtemp(prefix="tunebus-demo-"))).expanduser().absolute()
+    home = Path(given.home or tempfile.mkdtemp(prefix="tunebus-demo-")).expanduser().absolute()
     try:
-        load_settings(home=home)  # wrong ones are said by us: with --json nobody hears the launcher
+        load_settings(home=given.home)  # wrong ones are said by us: with --json nobody hears the launcher
         result = Demo(home, ui=given.ui, machine=given.json).run()
         if given.json:
             print(json.dumps(result))

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from tunebus.contracts.errors import Code, Problem, TunebusError, combine, in_plain_words, nearest
 from tunebus.contracts.subjects import Subjects
+from tunebus.contracts.texts import storable
 
 PREFIX = "TUNEBUS_"
 
@@ -72,6 +73,13 @@ class Settings(BaseSettings):
     load_defaults: bool = True
     defaults_file: Path | None = Field(default=None, description="YAML or JSON of what a first start adds as well")
     adapters_dir: Path | None = Field(default=None, description="a folder of adapter folders, each added at the start")
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("names no folder")  # an empty path would stand for the current one
+        return value
 
     @field_validator("home", mode="after")
     @classmethod
@@ -217,6 +225,14 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
         name: env[PREFIX + name.upper()] for name in Settings.model_fields if env.get(PREFIX + name.upper())
     }
     given.update({name: value for name, value in overrides.items() if value is not None})
+    broken = {name: str(value) for name, value in given.items() if isinstance(value, str | Path)}
+    problems = [
+        Problem(code=Code.INVALID, message="is not UTF-8", param=PREFIX + name.upper(), hint="write it in UTF-8")
+        for name, text in broken.items()
+        if storable(text) != text
+    ]
+    if problems:
+        raise TunebusError(combine(problems))
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
-from tunebus.contracts.errors import TunebusError
+from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.contracts.texts import storable
 from tunebus.services.platform.home import Home
 from tunebus.services.platform.settings import Settings, load_settings
 from tunebus.ui.cli.options import Parameters
@@ -60,7 +61,7 @@ def open_bus(settings: Settings, *, seconds: float = 5.0) -> Bus:
 class Call:
     """What a command's function is given."""
 
-    def __init__(self, *, home: Path | None, machine: bool) -> None:
+    def __init__(self, *, home: Path | str | None, machine: bool) -> None:
         self.terminal = Terminal(machine=machine)
         self.home_given = home
 
@@ -117,7 +118,7 @@ class Call:
 
 
 _HOME = Annotated[
-    Path | None, typer.Option("--home", metavar="DIR", help="the studio's folder (TUNEBUS_HOME)", show_default=False)
+    str | None, typer.Option("--home", metavar="DIR", help="the studio's folder (TUNEBUS_HOME)", show_default=False)
 ]
 _JSON = Annotated[bool, typer.Option("--json", help="print JSON, errors as well", show_default=False)]
 
@@ -143,10 +144,12 @@ def command(
             inspect.Parameter("_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_JSON),
         ]
 
-        def run(_context: typer.Context, _home: Path | None, _json: bool, **values: Any) -> None:
+        def run(_context: typer.Context, _home: str | None, _json: bool, **values: Any) -> None:
             root = _context.find_root().params
-            call = Call(home=_home or root.get("home"), machine=_json or bool(root.get("json")))
+            home = root.get("home") if _home is None else _home
+            call = Call(home=home, machine=_json or bool(root.get("json")))
             try:
+                _check_text({"home": home, **values})
                 function(call, **values)
             finally:
                 call.close()
@@ -162,9 +165,32 @@ def command(
     return register
 
 
-def absolute(path: str) -> str:
-    """A path as it is sent: absolute, since the studio's working folder is not ours; URIs are left alone."""
-    return path if "://" in path or path.startswith("artifact:") else str(Path(path).expanduser().absolute())
+def typed_path(text: str, param: str = "path") -> Path:
+    """A path that was typed. Errors: `invalid` for an empty one, which would stand for the current folder."""
+    if not text.strip():
+        raise fail(Code.INVALID, "names no file or folder", param=param, hint="write one, or . for the current folder")
+    return Path(text).expanduser()
+
+
+def absolute(text: str, param: str = "path") -> str:
+    """A path as it is sent: absolute, since the studio's working folder is not ours; URIs are left alone.
+
+    Errors: `invalid` for an empty one.
+    """
+    path = typed_path(text, param)
+    return text if "://" in text or text.startswith("artifact:") else str(path.absolute())
+
+
+def _check_text(values: Mapping[str, Any]) -> None:
+    """Refuse bytes that are no UTF-8, which Python hands over as halves of surrogate pairs: no message can hold them.
+
+    Errors: `invalid`, naming the option or the argument.
+    """
+    for name, value in values.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and (shown := storable(text)) != text:
+                hint = "write it in UTF-8, and rename a file whose name is in another encoding"
+                raise fail(Code.INVALID, f"is not UTF-8: {shown}", param=name, hint=hint)
 
 
 def _actor() -> str | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from tunebus.contracts.errors import Code, TunebusError, fail
-from tunebus.ui.cli.call import Call, command
+from tunebus.ui.cli.call import Call, command, typed_path
 from tunebus.ui.cli.processes import become
 from tunebus.ui.cli.progress import Bar, send_watched, upload
 from tunebus.ui.cli.terminal import byte_size, local_time, record, table
@@ -19,7 +18,7 @@ database = typer.Typer(no_args_is_help=True, help="The studio's record: export, 
 
 _MODULE = "tunebus.services.registry.database"
 
-_File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
+_File = Annotated[str, typer.Argument(metavar="FILE", show_default=False)]
 
 
 @command(database, "show", epilog="Example: tunebus db show")
@@ -41,10 +40,11 @@ def export(
     ] = False,
 ) -> None:
     """Write every event into one JSON document, which `tunebus db import` takes in elsewhere. Files are not in it."""
+    target = typed_path(file, "file").absolute()
     if offline:
-        become(call, _MODULE, "export", str(file.absolute()), *(["--projections"] if projections else []))
-    if not file.absolute().parent.is_dir():
-        raise fail(Code.NOT_FOUND, f"there is no folder {file.absolute().parent}", param="FILE")
+        become(call, _MODULE, "export", str(target), *(["--projections"] if projections else []))
+    if not target.parent.is_dir():
+        raise fail(Code.NOT_FOUND, f"there is no folder {target.parent}", param="FILE", hint="make it first")
     try:
         outcome = send_watched(call, "ExportDatabase", **({"projections": True} if projections else {}))
     except TunebusError as error:
@@ -55,10 +55,10 @@ def export(
     found = call.ask("GetDatabaseExport", id=outcome.id)
     with Bar(call).shown() as bar:
         call.bus.download(
-            found["object"], file, progress=lambda done, total: bar.show("downloading", done, total, "bytes")
+            found["object"], target, progress=lambda done, total: bar.show("downloading", done, total, "bytes")
         )
     call.bus.remove_upload(found["object"])
-    document = {"file": str(file), **{name: found[name] for name in ("id", "position", "events", "bytes", "sha256")}}
+    document = {"file": file, **{name: found[name] for name in ("id", "position", "events", "bytes", "sha256")}}
     call.terminal.data(document, record(document))
     call.terminal.note(
         f"[green]{found['events']:,} events[/] up to position {found['position']}, {byte_size(found['bytes'])}; the"
@@ -69,7 +69,7 @@ def export(
 @command(database, "import", epilog="Example: tunebus db import studio.json --home elsewhere")
 def import_document(call: Call, file: _File) -> None:
     """Take in a document of `tunebus db export`: checked as a whole first; what is here already is skipped."""
-    name = upload(call, file.expanduser())
+    name = upload(call, typed_path(file, "file"))
     try:
         outcome = send_watched(call, "ImportDatabase", upload=name)
     finally:
@@ -81,13 +81,13 @@ def import_document(call: Call, file: _File) -> None:
 @command(database, "backup", epilog="Example: tunebus db backup studio-monday.db")
 def back_up(call: Call, file: _File) -> None:
     """Write the database, as it is at one moment, into one file; the studio goes on meanwhile."""
-    become(call, _MODULE, "backup", str(file.absolute()))
+    become(call, _MODULE, "backup", str(typed_path(file, "file").absolute()))
 
 
 @command(database, "restore", epilog="Example: tunebus db restore studio-monday.db --home new-home")
 def restore(call: Call, file: _File) -> None:
     """Put a backup into a home that has no record yet, or into the empty database that is set."""
-    become(call, _MODULE, "restore", str(file.absolute()))
+    become(call, _MODULE, "restore", str(typed_path(file, "file").absolute()))
 
 
 @command(database, "rebuild", epilog="Example: tunebus db rebuild")

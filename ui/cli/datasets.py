@@ -15,7 +15,7 @@ from rich.text import Text
 from tunebus.contracts import commands, queries
 from tunebus.contracts.envelope import Outcome
 from tunebus.contracts.errors import Code, TunebusError, fail
-from tunebus.ui.cli.call import Call, absolute, command
+from tunebus.ui.cli.call import Call, absolute, command, typed_path
 from tunebus.ui.cli.options import given, options, parse_object
 from tunebus.ui.cli.progress import send_watched, upload
 from tunebus.ui.cli.terminal import record, shortened, table
@@ -55,7 +55,7 @@ def add_dataset(
     if path is None:
         outcome = send_watched(call, "AddDataset", **asked)
     else:
-        outcome = _uploaded(call, Path(path).expanduser(), asked) if upload_it else _by_path(call, path, asked)
+        outcome = _uploaded(call, typed_path(path), asked) if upload_it else _by_path(call, path, asked)
     call.terminal.data(outcome.document(), Text(outcome.id or ""))
     if not call.machine:
         dataset = call.ask("GetDataset", id=outcome.id)
@@ -145,7 +145,7 @@ def _by_path(call: Call, path: str, asked: dict[str, Any]) -> Outcome:
     try:
         return send_watched(call, "AddDataset", path=absolute(path), **asked)
     except TunebusError as error:
-        local = Path(path).expanduser()
+        local = typed_path(path)
         if error.problem.code is not Code.NOT_PERMITTED or error.problem.param != "path" or not _readable(local):
             raise
         call.terminal.note(f"the studio does not read {escape(str(local))} itself: uploading a copy")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from rich.markup import escape
 from rich.text import Text
 from tunebus.contracts import commands, queries
 from tunebus.contracts.errors import Code, fail
-from tunebus.ui.cli.call import Call, absolute, command
+from tunebus.ui.cli.call import Call, absolute, command, typed_path
 from tunebus.ui.cli.datasets import datasets, described
 from tunebus.ui.cli.options import given, options
 from tunebus.ui.cli.progress import send_watched
@@ -371,7 +370,7 @@ def _config_text(given_as: str) -> str:
     if given_as.lstrip().startswith("{") or "\n" in given_as:
         return given_as
     try:
-        return Path(given_as).expanduser().read_text(encoding="utf-8")
+        return typed_path(given_as, "config").read_text(encoding="utf-8")
     except OSError as error:
         raise fail(Code.NOT_FOUND, f"{given_as} cannot be read: {error.strerror}", param="config") from None
     except UnicodeDecodeError:

@@ -17,7 +17,7 @@ from rich.text import Text
 from tunebus.contracts import commands, queries
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.contracts.texts import visible
-from tunebus.ui.cli.call import Call, command
+from tunebus.ui.cli.call import Call, command, typed_path
 from tunebus.ui.cli.entities import Identity, remove_job, show_page
 from tunebus.ui.cli.options import given, options, parse_object
 from tunebus.ui.cli.terminal import cell, record, shortened, table
@@ -224,14 +224,14 @@ def export(
     call: Call,
     id: Identity,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="stdout when not given", show_default=False)
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="stdout when not given", show_default=False)
     ] = None,
     **fields: Any,
 ) -> None:
     """Write metrics or rows of a comparison as CSV or JSON. Cells that a spreadsheet would take for formulas begin with
     an apostrophe.
     """
-    with _opened(output) as file:
+    with _opened(None if output is None else typed_path(output, "output")) as file:
         after: dict[str, str] = {}
         while True:
             piece = call.ask("ExportEvaluations", parent_id=id, **given(fields), **after)
@@ -240,7 +240,7 @@ def export(
                 break
             after = {"after": piece["next"]}
     if output is not None:
-        call.terminal.note(f"[green]written[/] to {escape(str(output))}")
+        call.terminal.note(f"[green]written[/] to {escape(output)}")
 
 
 def add_try(app: typer.Typer, panel: str) -> None:
@@ -559,7 +559,7 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
         yield sys.stdout
         return
     try:
-        with output.expanduser().open("w", encoding="utf-8", newline="") as file:
+        with output.open("w", encoding="utf-8", newline="") as file:
             yield file
     except OSError as error:
         raise fail(Code.NOT_PERMITTED, f"{output} cannot be written: {error.strerror}", param="output") from None

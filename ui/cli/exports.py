@@ -56,7 +56,7 @@ def start(
 
     It is reloaded and asked the same 20 questions before it counts as done.
     """
-    where = {"destination": absolute(destination)} if destination else {}
+    where = {} if destination is None else {"destination": absolute(destination, "destination")}
     outcome = call.send("StartExportJob", **where, **given(fields))
     job_id = str(outcome.id)
     if not watch or not call.machine:

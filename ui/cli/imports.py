@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.text import Text
 from tunebus.contracts import commands
 from tunebus.contracts.errors import Code, TunebusError, fail
-from tunebus.ui.cli.call import Call, absolute, command
+from tunebus.ui.cli.call import Call, absolute, command, typed_path
 from tunebus.ui.cli.lifecycle import train
 from tunebus.ui.cli.options import given, options
 from tunebus.ui.cli.progress import send_watched, upload
@@ -39,7 +39,7 @@ def import_run(
     **fields: Any,
 ) -> None:
     """Take in a training that ran elsewhere, with its curves, from its TensorBoard event files."""
-    asked, local = given(fields), Path(path).expanduser()
+    asked, local = given(fields), typed_path(path)
     outcome = _uploaded(call, local, asked) if upload_it else _by_path(call, path, local, asked)
     call.terminal.data(outcome.document(), Text(outcome.id or ""))
     if call.machine:

@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, Union
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from tunebus.contracts.errors import Code, fail
+from tunebus.contracts import strictjson
+from tunebus.contracts.errors import Code, TunebusError, fail
 
 HELP = {
     "adapter_id": "an adapter, by id or name",
@@ -135,9 +136,10 @@ def _moment(text: str) -> str:
 def parse_object(text: str, param: str) -> dict[str, Any]:
     """An object written as JSON. Errors: `invalid`, saying where it breaks."""
     try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise fail(Code.INVALID, f"is not JSON: {error}", param=param, hint='for example {"r": 8}') from None
+        found = strictjson.loads(text.encode())
+    except TunebusError as error:
+        reason = error.problem.message.removeprefix("not JSON: ")
+        raise fail(Code.INVALID, f"is not JSON: {reason}", param=param, hint='for example {"r": 8}') from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise fail(Code.INVALID, "is not an object of settings", param=param, hint='for example {"r": 8}')
     return found

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from tunebus.contracts.errors import Code, fail
 from tunebus.services.platform import password as kept
-from tunebus.ui.cli.call import Call, command
+from tunebus.ui.cli.call import Call, command, typed_path
 
 password = typer.Typer(no_args_is_help=True, help="The password of the pages.")
 
@@ -19,11 +19,14 @@ password = typer.Typer(no_args_is_help=True, help="The password of the pages.")
 def set_password(
     call: Call,
     file: Annotated[
-        Path | None, typer.Option(help="a file whose first line it is; asked for when not given", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="FILE", help="a file whose first line it is; asked for when not given", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Let the pages ask for a password from now on. All who are signed in have to sign in again."""
-    kept.set_password(call.settings.home, _read(file))
+    kept.set_password(call.settings.home, _read(None if file is None else typed_path(file, "file")))
     call.terminal.data({"set": True}, "the pages ask for this password from now on; all sessions have ended")
     if call.settings.ui_password_file is not None:
         call.terminal.note(

@@ -7,7 +7,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,7 +53,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     home: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="the studio's folder (TUNEBUS_HOME)", show_default=False)
+        str | None, typer.Option(metavar="DIR", help="the studio's folder (TUNEBUS_HOME)", show_default=False)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON, errors as well", show_default=False)] = False,
     version: Annotated[

@@ -145,6 +145,17 @@ def test_a_home_that_would_break_the_database_url_is_refused(folder: str) -> Non
     assert problem.message.startswith("must not contain")
 
 
+def test_a_setting_that_is_not_utf8_is_refused() -> None:
+    problem = refused(TUNEBUS_ARTIFACT_ROOT="/data/\udcff").problem
+    assert (problem.param, problem.message) == ("TUNEBUS_ARTIFACT_ROOT", "is not UTF-8")
+
+
+def test_an_empty_home_is_refused_and_never_the_current_folder() -> None:
+    with pytest.raises(TunebusError) as caught:
+        load_settings({}, home="")
+    assert (caught.value.problem.param, caught.value.problem.message) == ("TUNEBUS_HOME", "names no folder")
+
+
 def test_mirrors_are_named_or_off() -> None:
     assert load_settings({"TUNEBUS_TRACKING": "off"}).mirrors == ()
     assert load_settings({"TUNEBUS_TRACKING": "tensorboard, mlflow"}).mirrors == ("tensorboard", "mlflow")

@@ -1,5 +1,6 @@
 """What is typed becomes the fields of a command or query, and nothing else."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,39 @@ def test_a_path_is_sent_absolute(run: Run, bus: FakeBus, tmp_path: Path, monkeyp
     bus.answer("GetDataset", DATASET)
     assert run("dataset", "add", "faq.csv", "--name", "faq").code == 0
     assert only(bus) == ("AddDataset", {"path": str(tmp_path / "faq.csv"), "name": "faq"})
+
+
+@pytest.mark.parametrize(
+    ("words", "param"),
+    [
+        (("dataset", "add", "", "--name", "e"), "path"),
+        (("dataset", "add", "", "--name", "e", "--upload"), "path"),
+        (("dataset", "inspect", ""), "path"),
+        (("model", "add", "", "--name", "e"), "path"),
+        (("adapter", "add", " ", "--name", "e", "--model", "m"), "path"),
+        (("train", "import", "", "--name", "e"), "path"),
+        (("train", "import", "", "--name", "e", "--upload"), "path"),
+        (("export", "start", "--adapter", "a", "--type", "merged", "--destination", ""), "destination"),
+        (("config", "add", "", "--type", "lora"), "config"),
+        (("eval", "export", "PARENT", "--output", ""), "output"),
+        (("password", "set", "--file", ""), "file"),
+        (("db", "export", ""), "file"),
+        (("db", "export", "", "--offline"), "file"),
+        (("db", "import", ""), "file"),
+        (("db", "backup", ""), "file"),
+        (("db", "restore", ""), "file"),
+        (("status", "--home", ""), "TUNEBUS_HOME"),
+    ],
+)
+def test_an_empty_path_is_refused_and_never_the_current_folder(
+    run: Run, bus: FakeBus, words: tuple[str, ...], param: str
+) -> None:
+    ended = run(*words, "--json")
+    assert ended.code == 3
+    problem = json.loads(ended.err)
+    assert (problem["code"], problem["param"]) == ("invalid", param)
+    assert problem["message"].startswith("names no f")
+    assert bus.sent == bus.asked == []
 
 
 def test_a_uri_is_sent_as_it_is(run: Run, bus: FakeBus) -> None:
@@ -86,6 +120,54 @@ def test_settings_that_are_no_json_are_refused_before_anything_is_sent(run: Run,
     assert ended.code == 3
     assert "lora: is not JSON" in ended.err
     assert bus.sent == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"r": NaN}', "NaN is no JSON number"),
+        (r'{"r": "\ud800"}', "half a surrogate pair"),
+        ('{"r": 1, "r": 2}', "'r'"),
+    ],
+)
+def test_settings_that_no_message_can_hold_are_refused_before_anything_is_sent(
+    run: Run, bus: FakeBus, text: str, why: str
+) -> None:
+    ended = run("train", "start", "--model", "m", "--dataset", "d", "--lora", text)
+    assert ended.code == 3
+    assert ended.err.startswith("lora: is not JSON: ")
+    assert why in ended.err
+    assert bus.sent == []
+
+
+NOT_UTF8 = "d/\udcff.jsonl"  # what Python makes of the byte 0xff
+
+
+@pytest.mark.parametrize(
+    ("words", "param"),
+    [
+        (("dataset", "add", NOT_UTF8, "--name", "s"), "path"),
+        (("dataset", "add", "d.jsonl", "--name", NOT_UTF8), "name"),
+        (("train", "start", "--model", "m", "--dataset", "d", "--label", NOT_UTF8), "labels"),
+        (("db", "export", NOT_UTF8), "file"),
+        (("dataset", "list", "--home", NOT_UTF8), "home"),
+    ],
+)
+def test_an_argument_that_is_not_utf8_is_refused_by_its_name(
+    run: Run, bus: FakeBus, words: tuple[str, ...], param: str
+) -> None:
+    ended = run(*words)
+    assert ended.code == 3
+    assert ended.err.startswith(f"{param}: is not UTF-8: d/\\udcff.jsonl")
+    problem = json.loads(run(*words, "--json").err)
+    assert (problem["code"], problem["param"]) == ("invalid", param)
+    assert bus.sent == bus.asked == []
+
+
+def test_a_number_that_is_not_utf8_is_wrong_usage(run: Run) -> None:
+    ended = run("train", "start", "--model", "m", "--dataset", "d", "--num-epochs", "\udcff")
+    assert ended.code == 2
+    assert "'--num-epochs': must be" in ended.err
 
 
 def test_a_config_is_read_from_its_file(run: Run, bus: FakeBus, tmp_path: Path) -> None:
