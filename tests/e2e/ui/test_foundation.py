@@ -150,3 +150,19 @@ def test_a_page_of_another_build_loads_anew_and_one_of_the_same_does_not(browsin
     page.wait_for_function("() => !window.loadedOnce")
     page.unroute("**/live/**")
     expect(page.locator("#tb-workers .tb-worker").first).to_be_visible()
+
+
+def test_a_proxy_that_answers_in_place_of_the_studio_is_no_answer(browsing: Browsing) -> None:
+    page = browsing.open("/workers")
+    browsing.expected.append("status of 502")
+    expect(page.locator("#tb-workers .tb-worker").first).to_be_visible()
+    notices = page.locator("#tb-notices")
+
+    def answer_instead(status: int) -> None:
+        page.route("**/live/**", lambda route: route.fulfill(status=status, content_type="text/html", body="<p>"))
+
+    for status in (502, 200):
+        answer_instead(status)
+        expect(notices).to_contain_text("does not answer")
+        page.unroute("**/live/**")
+        expect(notices).not_to_contain_text("does not answer")

@@ -161,7 +161,8 @@ async function send({ id, act, data }) {
       window.location.reload(); // to sign in; it is asked again after that
       return { outcome: "pending" };
     }
-    return await answer.json();
+    const learnt = await answer.json();
+    return learnt.outcome || learnt.error ? learnt : { outcome: "pending" }; // else it is of a proxy
   } catch {
     return { outcome: "pending" };
   }

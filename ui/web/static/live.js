@@ -4,6 +4,7 @@
 
 const TICK = 1000;
 const LATE = 20000;
+const ANSWERS = [200, 204, 401]; // the studio's own; any other is of something between it and here, or of its end
 
 export const words = JSON.parse(document.getElementById("tb-words").textContent);
 
@@ -40,10 +41,10 @@ async function ask() {
     });
     if (address !== window.location.pathname + window.location.search) return; // asked for a page that was left
     reloadWhenBuiltAnew(answer.headers.get("x-tunebus-build"));
-    show("offline", false);
     if (answer.status === 401) window.location.reload();
-    if (answer.status !== 200) return;
-    const news = await answer.json();
+    const news = answer.status === 200 ? await answer.json() : null;
+    show("offline", !ANSWERS.includes(answer.status));
+    if (!news) return;
     await furnished;
     version = news.version;
     Object.assign(marks, news.marks);
@@ -52,7 +53,7 @@ async function ask() {
     document.documentElement.dataset.version = version;
     document.dispatchEvent(new CustomEvent("tunebus:changed"));
   } catch (trouble) {
-    if (trouble instanceof TypeError || trouble.name === "TimeoutError") show("offline", true);
+    if (trouble instanceof TypeError || trouble instanceof SyntaxError || trouble.name === "TimeoutError") show("offline", true);
     else throw trouble;
   }
 }
