@@ -6,7 +6,6 @@ The browser chooses the command's id, so that it may ask again and again until i
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +15,7 @@ from uuid import UUID, uuid5
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from tunebus.contracts import strictjson
 from tunebus.contracts.commands import COMMANDS
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.ui.web.refusals import STATUS, refusal
@@ -114,11 +114,10 @@ class Acting:
     async def _asking(self, name: str, request: Request) -> Asking:
         if name not in self._actions:
             raise fail(Code.UNKNOWN_TYPE, f"there is no action {name[:100]!r}")
-        body = await json_body(request)
+        given = strictjson.loads(await json_body(request))
         try:
-            given = json.loads(body)
             asked, data = UUID(str(given["id"])), given["data"]
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError):
             raise fail(Code.MALFORMED, 'must be JSON: {"id": a UUID, "data": {…}}') from None
         if not isinstance(data, dict):
             raise fail(Code.INVALID, "must be an object", param="data")

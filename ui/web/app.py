@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from tunebus.contracts import strictjson
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.services.platform import password
 from tunebus.ui.web import (
@@ -120,12 +120,10 @@ def _routes(app: FastAPI, studio: Studio) -> None:
         if name not in checks:
             return refusal(_unknown(name))
         try:
-            typed = json.loads(await json_body(request))
+            typed = strictjson.loads(await json_body(request))
             if not isinstance(typed, dict):
                 raise fail(Code.INVALID, "a form is an object")
             return JSONResponse(await checks[name](studio, typed))
-        except (ValueError, RecursionError):
-            return refusal(fail(Code.MALFORMED, "a form is posted as JSON"))
         except Exception as error:
             if not isinstance(error, TunebusError):
                 _log.exception("a form could not be checked", extra={"check": name})

@@ -54,7 +54,7 @@ OFFERED = tuple(
     f"/gradio_api/{name}"
     for name in (
         "app_id", "cancel", "component_server", "file=", "heartbeat/", "info", "login_check", "queue/", "reset",
-        "run/", "startup-events", "theme.css", "upload",
+        "startup-events", "theme.css", "upload",
     )
 )  # fmt: skip
 _GRADIO = ("/gradio_api", "/monitoring", "/pwa_icon")
@@ -108,10 +108,7 @@ class Guard:
                 return  # what an inner layer makes of the broken-off body is no answer
             if message["type"] == "http.response.start":
                 answering = True
-                # Gradio says 500 to whatever its functions were not made for; a defect of ours is in the log.
-                wrong = message["status"] == 500 and scope["path"].startswith("/gradio_api/run/")
-                headers = _headers(message.get("headers", ()), scope["path"])
-                message = {**message, "headers": headers, "status": 400 if wrong else message["status"]}
+                message = {**message, "headers": _headers(message.get("headers", ()), scope["path"])}
             await send(message)
 
         try:

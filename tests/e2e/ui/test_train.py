@@ -323,8 +323,10 @@ def test_rubbish_posted_to_the_form_is_refused_or_harmless(served: Studio) -> No
         (b"[" * 100_000, 400),
         (b'"' + b"x" * 1_100_000 + b'"', 413),
         (json.dumps({"dataset_id": script, "base_model_id": 10**400, "lora": [], "configs": script}).encode(), 200),
-        (json.dumps({"clone": {"id": script}}).encode(), 404),
-        (b'{"num_epochs": Infinity, "notes": NaN}', 200),
+        (json.dumps({"clone": {"id": script}}).encode(), 200),
+        (b'{"num_epochs": Infinity, "notes": NaN}', 400),
+        (b'{"num_epochs": 1e400}', 400),
+        (b'{"notes": "\\ud800"}', 400),
         (json.dumps({"configs": {"lora": {"a": script}}, "wait_memory": script, script: 1}).encode(), 200),
     ):
         answer = httpx.post(f"{url}/check/training", content=body, headers={"content-type": "application/json"})

@@ -101,6 +101,8 @@ async def test_gradio_offers_no_more_than_the_pages_use(browser: httpx.AsyncClie
         "proxy=http://evil.example/",
         "openapi.json",
         "call/load",
+        "run/predict",
+        "run/x",
         "runs",
     ):
         assert (await browser.get(f"/gradio_api/{path}")).status_code == 404, path

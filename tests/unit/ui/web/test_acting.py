@@ -147,7 +147,9 @@ async def test_a_defect_shows_no_traceback(asked: Acting) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"x", b"[]", b"null", b"7", b'{"id": "x", "data": {}}', b'{"data": {}}', b"\xff\xfe", b"[" * 200_000,
-     b'{"id": "0197a3f2-7c00-7000-8000-00000000c001", "data": []}', b'{"id": {}, "data": {}}'],
+     b'{"id": "0197a3f2-7c00-7000-8000-00000000c001", "data": []}', b'{"id": {}, "data": {}}',
+     *(b'{"id": "0197a3f2-7c00-7000-8000-00000000c001", "data": {"notes": %s}}' % value
+       for value in (b"NaN", b"-Infinity", b"1e400", b'"\\ud800"', b'"\\u0000"'))],
 )  # fmt: skip
 async def test_nonsense_is_refused(asked: Acting, registry: Registry, body: bytes) -> None:
     status, answer = await act(asked, "HoldJob", body)
