@@ -102,6 +102,11 @@ class Chart extends HTMLElement {
     this.again = () => this.draw();
     document.addEventListener("tunebus:charts", this.again);
     document.addEventListener("tunebus:theme", this.again);
+    this.released = () => {
+      this.held = false;
+      if (this.late) this.draw();
+    };
+    window.addEventListener("pointerup", this.released);
     this.sight = new IntersectionObserver((entries) => this.look(entries.at(-1).isIntersecting), { rootMargin: "150px" });
     this.sight.observe(this.figure);
     this.width = new ResizeObserver(() => { if (this.drawn && this.inSight) window.Plotly.Plots.resize(this.plot); });
@@ -123,6 +128,7 @@ class Chart extends HTMLElement {
     this.width.disconnect();
     document.removeEventListener("tunebus:charts", this.again);
     document.removeEventListener("tunebus:theme", this.again);
+    window.removeEventListener("pointerup", this.released);
     for (const source of this.sources) source.leave(this);
     if (this.drawn) window.Plotly.purge(this.plot);
     this.drawn = false;
@@ -138,7 +144,7 @@ class Chart extends HTMLElement {
     this.picture = tool("chart.png", () => this.save());
     this.table = element("a", { class: "tb-button tb-quiet", download: true }, say("chart.csv"));
     this.legend = element("ul", { class: "tb-plot-legend" });
-    this.plot = element("div", { class: "tb-plot-area", role: "img" });
+    this.plot = element("div", { class: "tb-plot-area", role: "img", hidden: true });
     this.words = element("p", { class: "tb-empty", role: "status" }, say("chart.loading"));
     const tools = element("div", { class: "tb-plot-tools" }, this.reset, this.picture, this.table);
     this.figure = element(
@@ -146,10 +152,6 @@ class Chart extends HTMLElement {
       element("figcaption", {}, this.heading, tools), this.legend, this.plot, this.words,
     );
     this.plot.addEventListener("pointerdown", () => { this.held = true; });
-    window.addEventListener("pointerup", () => {
-      this.held = false;
-      if (this.late) this.draw();
-    });
     this.append(this.figure);
   }
 
@@ -225,7 +227,8 @@ class Chart extends HTMLElement {
     this.axis = this.wanted.by === "time" ? "time" : settings.x;
     if (!found.every(({ source, series }) => placeable(this.axis, source, [series]))) this.axis = "step";
     const largest = Math.max(0, ...found.map(({ series }) => series.values.reduce((most, value) => (finite(value) ? Math.max(most, value) : most), 0)));
-    this.scale = scaleOf(this.wanted.unit, largest);
+    const zoomed = !this.reset.hidden; // who looks at a part keeps its units: in others it would be another part
+    if (!zoomed || !this.scale) this.scale = scaleOf(this.wanted.unit, largest);
     for (const line of found) {
       line.x = places(this.axis, line.source, line.series);
       line.y = line.series.values.map((value) => (finite(value) ? value / this.scale.size : null));
@@ -233,7 +236,7 @@ class Chart extends HTMLElement {
     }
     if (this.axis === "time") {
       const longest = Math.max(0, ...found.map(({ x }) => x.at(-1)));
-      this.clock = clockOf(longest);
+      if (!zoomed || !this.clock) this.clock = clockOf(longest);
       for (const line of found) line.x = line.x.map((seconds) => seconds / this.clock.size);
     }
     return found;
@@ -253,6 +256,8 @@ class Chart extends HTMLElement {
     const marks = settings.marks ? this.marks(lines) : [];
     traces.push(...this.symbols(marks, color("soft"), color("bad")));
     const layout = this.layout(shown, marks, color, look.fontFamily);
+    if (this.revision !== layout.uirevision) this.reset.hidden = true; // another axis shows all of it
+    this.revision = layout.uirevision;
     this.plot.setAttribute("aria-label", this.summary(shown));
     const config = { displayModeBar: false, displaylogo: false, doubleClick: false, showTips: false };
     await Plotly.react(this.plot, traces, layout, config);
@@ -275,7 +280,7 @@ class Chart extends HTMLElement {
     const usual = { type: "scatter", uid: label, name: label, x, line: { color, width: 1.8 }, connectgaps: false };
     const dash = DASHES[line.color % DASHES.length];
     const unit = this.scale.name ? ` ${this.scale.name}` : "";
-    const hovertemplate = `%{y:.5g}${unit}`;
+    const hovertemplate = `${label.replaceAll("%", "&#37;").replaceAll("<", "&lt;")}: %{y:,.5~g}${unit}<extra></extra>`;
     const made = [];
     if (dots || x.length === 1) {
       made.push({ ...usual, y, mode: "lines+markers", marker: { color, size: 6, symbol: dots ? "diamond" : "circle" }, line: { ...usual.line, dash: "dot", width: 1.2 }, hovertemplate });
@@ -291,7 +296,7 @@ class Chart extends HTMLElement {
     if (odd.length) {
       made.push({
         type: "scatter", mode: "markers", uid: `${label} odd`, name: label, x: odd.map(([at]) => x[at]), y: odd.map(([at]) => nearest(y, at)),
-        text: odd.map(([, value]) => String(value)), marker: { color: bad, size: 9, symbol: "x-thin", line: { color: bad, width: 2 } }, hovertemplate: "%{text}",
+        text: odd.map(([, value]) => `${label.replaceAll("<", "&lt;")}: ${value}`), marker: { color: bad, size: 9, symbol: "x-thin", line: { color: bad, width: 2 } }, hovertemplate: "%{text}<extra></extra>",
       });
     }
     return made;
@@ -336,11 +341,13 @@ class Chart extends HTMLElement {
     const log = settings.log && shown.some(({ y }) => y.some((value) => value > 0));
     const range = settings.clip ? clipped(shown.flatMap(({ y }) => y), log) : null;
     const seams = marks.filter(({ kind }) => kind === "resumed" || kind === "lost");
+    const labelled = seams.filter(({ label }) => label).slice(0, 4);
+    const most = Math.max(0, ...shown.map(({ y }) => y.reduce((most, value) => (finite(value) ? Math.max(most, value) : most), 0)));
     const axis = { gridcolor: color("line"), linecolor: color("line"), zeroline: false, tickfont: { size: 11 }, automargin: true };
     const words = this.axis === "time" ? say("chart.axis.time", { unit: this.clock.name }) : say(`chart.axis.${this.axis}`);
     return {
       height: HEIGHT,
-      margin: { l: 48, r: 10, t: 8, b: 38 },
+      margin: { l: 48, r: 10, t: labelled.length ? 20 : 8, b: 38 },
       paper_bgcolor: "transparent",
       plot_bgcolor: "transparent",
       font: { family, size: 11, color: color("soft") },
@@ -349,16 +356,19 @@ class Chart extends HTMLElement {
       hoverlabel: { bgcolor: color("raised"), bordercolor: color("line"), font: { family, size: 12, color: color("text") } },
       dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "zoom",
       uirevision: `${this.axis} ${this.clock?.name} ${this.scale.name} ${log} ${settings.clip} ${this.zoom}`,
-      xaxis: { ...axis, title: { text: words, standoff: 6, font: { size: 11 } }, hoverformat: this.axis === "step" || this.axis === "tokens" ? ",.0f" : ".4g" },
+      xaxis: {
+        ...axis, title: { text: words, standoff: 6, font: { size: 11 } }, exponentformat: "SI",
+        unifiedhovertitle: { text: `${words}: %{x:${this.axis === "step" || this.axis === "tokens" ? ",.0f" : ".4~g"}}` },
+      },
       yaxis: {
-        ...axis, type: log ? "log" : "linear", exponentformat: "e", ...(log ? { tickformat: "~g" } : {}), hoverformat: ".5g", ticksuffix: this.scale.name === "%" ? " %" : "",
+        ...axis, type: log ? "log" : "linear", exponentformat: most >= 1e4 ? "SI" : "e", ...(log ? { tickformat: "~g" } : {}), hoverformat: ".5g", ticksuffix: this.scale.name === "%" ? " %" : "",
         title: { text: ["", "%"].includes(this.scale.name) ? "" : this.scale.name, font: { size: 11 } },
         ...(range ? { range, autorange: false } : { autorange: true }),
       },
       yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
       shapes: seams.map(({ x }) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", layer: "below", line: { color: color("warn"), width: 1, dash: "dash" } })),
-      annotations: seams.filter(({ label }) => label).slice(0, 4).map(({ x, label }) => ({
-        x, y: 1, yref: "paper", yanchor: "top", xanchor: "left", xshift: 6, text: label, showarrow: false, font: { size: 11, color: color("warn") },
+      annotations: labelled.map(({ x, label }) => ({ // above the plot, where no curve runs
+        x, y: 1, yref: "paper", yanchor: "bottom", xanchor: x > 0.8 * Math.max(...shown.map((line) => line.x.at(-1) ?? 0)) ? "right" : "left", xshift: -2, text: label, showarrow: false, font: { size: 11, color: color("warn") },
       })),
     };
   }
