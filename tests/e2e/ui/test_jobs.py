@@ -116,6 +116,8 @@ def test_the_list_is_found_in_sorted_and_labelled(browsing: Browsing, served: St
         page.locator(f"[data-key='{job}'] .tb-pick").check()
     bar = page.locator(".tb-bulk")
     expect(bar).to_contain_text("2 chosen")
+    expect(bar.get_by_role("button", name="Remove")).to_be_visible()
+    expect(bar.get_by_role("button", name=re.compile("^(Stop|Hold|Release)$"))).to_have_count(0)  # they have ended
     page.get_by_label("Kind").select_option("evaluation_job")
     expect(page.locator(f"[data-key='{contents.tuned}']")).to_have_count(0)
     expect(bar).to_contain_text("2 chosen")
@@ -192,7 +194,7 @@ def test_a_finished_job_shows_all_that_is_known_of_it(browsing: Browsing, served
     expect(page.locator("#tb-actions").get_by_role("link", name="See it side by side")).to_be_visible()
     assert float(figure(page, "loss")) == pytest.approx(scored["metrics"]["loss"], rel=1e-3)
     page.goto(f"{browsing.url}/jobs?id=no-such-job")
-    expect(page.locator("#tb-warning")).to_contain_text("no-such-job")
+    expect(page.locator("#tb-gone h1")).to_contain_text("no-such-job")
 
 
 def test_a_job_is_watched_stopped_and_resumed_from_two_browsers(browsing: Browsing, served: Studio) -> None:

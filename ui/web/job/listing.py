@@ -190,13 +190,18 @@ def _select(name: str, value: str, choices: Sequence[tuple[str, str]], *, none: 
 def _bulk() -> Markup:
     """What may be done to the chosen jobs; `jobs.js` shows it while any is chosen, and says which."""
     again = {"data_bulk": ""}
+
+    def where(*states: str) -> dict[str, str]:
+        """Of use to jobs in these states alone."""
+        return {**again, "data_where": " ".join(states)}
+
     return tag(
         "div",
         tag("strong", data_keep="", data_chosen=""),
         tag("a", say("jobs.bulk.compare"), href="/compare", kind="tb-button", data_compare=""),
-        act(say("jobs.bulk.stop"), "stop_jobs", {}, confirm=say("jobs.bulk.stop_sure"), **again),
-        act(say("jobs.bulk.hold"), "hold_jobs", {}, **again),
-        act(say("jobs.bulk.release"), "release_jobs", {}, **again),
+        act(say("jobs.bulk.stop"), "stop_jobs", {}, confirm=say("jobs.bulk.stop_sure"), **where(*ACTIVE, *WAITING)),
+        act(say("jobs.bulk.hold"), "hold_jobs", {}, **where("queued", "interrupted")),
+        act(say("jobs.bulk.release"), "release_jobs", {}, **where("held")),
         opener(say("jobs.bulk.label"), "tb-labelling"),
         act(
             say("jobs.bulk.remove"),
@@ -204,7 +209,7 @@ def _bulk() -> Markup:
             {},
             kind="tb-danger",
             confirm=say("jobs.bulk.remove_sure"),
-            **again,
+            **where(*ENDED),
         ),
         tag("button", say("jobs.bulk.none"), type="button", kind="tb-button tb-quiet", data_choose_none=""),
         tag(
@@ -287,6 +292,7 @@ def _row(job: Document, now: Any) -> Markup:
         value=str(job["id"]),
         aria_label=say("jobs.choose", job=job_name(job)),
         data_kind=str(job["kind"]),
+        data_state=str(job["state"]),
         autocomplete="off",
     )
     about = tag("div", kind_name(job["kind"]), " · ", subject(job), kind="tb-small tb-about")

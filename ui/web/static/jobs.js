@@ -3,33 +3,49 @@
 
 import { say } from "./live.js";
 
-const chosen = new Set();
+const chosen = new Map(); // ids to what the list last said of them: {kind, state}
 
 const bar = () => document.querySelector(".tb-bulk");
+
+function choose({ value, dataset, checked }) {
+  if (checked) chosen.set(value, { kind: dataset.kind, state: dataset.state });
+  else chosen.delete(value);
+}
 
 /** Shows what is chosen, wherever the list has been rendered anew. */
 function show() {
   const there = bar();
   if (!there) return;
   const picks = [...document.querySelectorAll(".tb-pick")];
-  for (const pick of picks) pick.checked = chosen.has(pick.value);
+  for (const pick of picks) {
+    pick.checked = chosen.has(pick.value);
+    if (pick.checked) choose(pick);
+  }
   const every = document.querySelector("[data-choose-all]");
   if (every) {
     every.checked = picks.length > 0 && picks.every((pick) => pick.checked);
     every.indeterminate = !every.checked && picks.some((pick) => pick.checked);
   }
+  const [ids, all] = [[...chosen.keys()], [...chosen.values()]];
   there.toggleAttribute("data-own-any", chosen.size > 0);
   there.querySelector("[data-chosen]").textContent = say("jobs.chosen", { count: chosen.size });
-  there.querySelector("[data-compare]").href = `/compare?ids=${[...chosen].join(",")}`;
-  there.querySelector("[data-compare]").hidden = chosen.size < 2 || chosen.size > 10;
-  there.querySelector("[data-chosen-ids]").value = [...chosen].join(",");
+  there.querySelector("[data-compare]").href = `/compare?ids=${ids.join(",")}`;
+  there.querySelector("[data-compare]").hidden = ids.length < 2 || ids.length > 10 || all.some(({ kind }) => kind !== "fine_tuning_job");
+  there.querySelector("[data-chosen-ids]").value = ids.join(",");
+  for (const button of there.querySelectorAll("[data-where]")) {
+    const states = button.dataset.where.split(" ");
+    button.hidden = !all.some(({ state }) => states.includes(state));
+  }
 }
 
 document.addEventListener("change", (event) => {
   const { target } = event;
-  if (target.matches(".tb-pick")) chosen[target.checked ? "add" : "delete"](target.value);
+  if (target.matches(".tb-pick")) choose(target);
   else if (target.matches("[data-choose-all]")) {
-    for (const pick of document.querySelectorAll(".tb-pick")) chosen[target.checked ? "add" : "delete"](pick.value);
+    for (const pick of document.querySelectorAll(".tb-pick")) {
+      pick.checked = target.checked;
+      choose(pick);
+    }
   } else return;
   show();
 });
@@ -41,7 +57,7 @@ document.addEventListener("click", (event) => {
     show();
   }
   const button = event.target.closest("[data-bulk]");
-  if (button) button.dataset.values = JSON.stringify({ ids: [...chosen] });
+  if (button) button.dataset.values = JSON.stringify({ ids: [...chosen.keys()] });
 }, { capture: true });
 
 document.addEventListener("input", (event) => {
