@@ -185,13 +185,15 @@ def _heads(there: Sequence[Run]) -> list[str]:
 
 
 def _figures(there: Sequence[Run]) -> Markup:
-    measured = [runs.figures(run.job) for run in there if run.job is not None]
+    jobs = [run.job for run in there if run.job is not None]
+    measured = [runs.figures(job) for job in jobs]
+    equal = runs.equally_long(jobs)
     rows = []
     for name in runs.FIGURES:
         values = [one.get(name) for one in measured]
         if all(one is None for one in values):
             continue
-        winner = runs.best(name, values)
+        winner = runs.best(name, values, equal=equal)
         shown = [figure(name, one) for one in values]
         best = figure(name, winner) if winner is not None and len(set(shown)) > 1 else None
         rows.append([say(f"compare.figure.{name}"), *(_figure(one, best=one == best) for one in shown)])

@@ -33,6 +33,10 @@ FIGURES: Mapping[str, str | None] = {
     "duration_seconds": LOWER,
 }
 """What trainings are compared by, and which end is better."""
+COSTS = frozenset(
+    {"steps_per_second", "tokens_per_second", "peak_memory_bytes", "peak_gpu_memory_bytes", "duration_seconds"}
+)
+"""Those in which a run is good for being short."""
 
 _FIRST = ("base_model", "dataset", "prompt", "method")
 _NO_SETTINGS = frozenset({"model", "dataset", "prompt_id", "adapter_name", "sources", "reasons", "initial_weights"})
@@ -119,10 +123,19 @@ def figures(job: Document) -> dict[str, float]:
     return found if seconds is None else found | {"duration_seconds": seconds}
 
 
-def best(name: str, values: Iterable[float | None]) -> float | None:
-    """The best of a figure's values; None where no end is better, or all are the same."""
+def equally_long(jobs: Iterable[Document]) -> bool:
+    """Whether all did as many steps on as many rows a time, so that one may be called quicker than another."""
+    lengths = {(job["step"], (job["metrics"] or {}).get("tokens")) for job in jobs}
+    return len(lengths) == 1
+
+
+def best(name: str, values: Iterable[float | None], *, equal: bool = True) -> float | None:
+    """The best of a figure's values; None where no end is better, or all are the same, or it is a cost of runs that
+    are not `equal` in length."""
     known = [value for value in values if value is not None]
     wanted = FIGURES[name]
+    if name in COSTS and not equal:
+        return None
     if wanted is None or len(known) < 2 or min(known) == max(known):
         return None
     return min(known) if wanted == LOWER else max(known)

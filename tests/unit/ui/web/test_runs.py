@@ -73,6 +73,16 @@ def test_the_best_is_at_the_end_that_is_better(name: str, values: list[float | N
     assert runs.best(name, values) == best
 
 
+def test_what_a_run_costs_is_compared_among_runs_of_one_length() -> None:
+    runs_of = [
+        [{"step": 30, "metrics": {"tokens": 900}}, {"step": step, "metrics": {"tokens": 900}}] for step in (30, 7)
+    ]
+    assert [runs.equally_long(one) for one in runs_of] == [True, False]
+    assert runs.best("duration_seconds", [9.0, 2.0], equal=False) is None
+    assert runs.best("duration_seconds", [9.0, 2.0], equal=True) == 2.0
+    assert runs.best("eval_loss", [9.0, 2.0], equal=False) == 2.0
+
+
 def test_the_last_answers_stand_beside_one_another_by_prompt() -> None:
     def row(prompt: str, *answers: str) -> dict[str, Any]:
         given = [{"step": step, "answer": answer} for step, answer in enumerate(answers)]
