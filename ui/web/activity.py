@@ -189,7 +189,8 @@ def _filters(arguments: Arguments) -> Markup:
         _field("until", arguments, type="datetime-local"),
     ]
     clear = _partial(say("activity.clear"), "/activity", kind="tb-button tb-quiet")
-    return tag("form", *fields, *hidden, clear, kind="tb-filter", data_partial="", action="/activity", role="search")
+    look = {"kind": "tb-filter tb-activity-filter", "role": "search"}
+    return tag("form", *fields, *hidden, clear, data_partial="", action="/activity", **look)
 
 
 def _field(name: str, arguments: Arguments, **attributes: str) -> Markup:

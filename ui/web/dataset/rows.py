@@ -19,7 +19,7 @@ ROWS = 20
 TOKENIZED = 10
 CHOICES = 500
 
-_BAR, _GAP, _HEIGHT = 46, 6, 150
+_BAR, _GAP, _HEIGHT, _MARGIN = 46, 6, 150, 22
 
 
 def number_of(arguments: Arguments, name: str, most: int = 2**53 - 1) -> int:
@@ -163,14 +163,19 @@ def _truncated(found: Document) -> Markup:
     return join([tag("p", mark, " ", words, kind="tb-recognised"), tag("p", counted, kind="tb-small")])
 
 
+def _bound(tokens: int, at: int) -> Markup:
+    """Where one bar ends and the next begins."""
+    return tag("text", f"{tokens:,}", x=str(at), y=str(_HEIGHT + 38), kind="tb-tick tb-tick-x")
+
+
 def histogram(bins: Sequence[Mapping[str, int]], limit: int | None = None) -> Markup:
     """Bars, each with its figures as words; those beyond the limit are hatched as well as coloured otherwise."""
     most = max(one["rows"] for one in bins) or 1
-    width = len(bins) * (_BAR + _GAP) + _GAP
+    width = len(bins) * (_BAR + _GAP) + 2 * _MARGIN - _GAP
     drawn: list[object] = []
     for number, one in enumerate(bins):
         height = max(2 if one["rows"] else 0, round(_HEIGHT * one["rows"] / most))
-        at = _GAP + number * (_BAR + _GAP)
+        at = _MARGIN + number * (_BAR + _GAP)
         over = limit is not None and one["to"] > limit
         said = say("datasets.lengths.bar", first=one["from"], last=one["to"], count=one["rows"])
         bar = tag(
@@ -187,8 +192,9 @@ def histogram(bins: Sequence[Mapping[str, int]], limit: int | None = None) -> Ma
         drawn += [
             bar,
             tag("text", f"{one['rows']:,}", x=middle, y=str(15 + _HEIGHT - height), kind="tb-tick tb-tick-x"),
-            tag("text", f"{one['from']}–{one['to']}", x=middle, y=str(_HEIGHT + 38), kind="tb-tick tb-tick-x"),
+            _bound(one["from"], at - _GAP // 2),
         ]
+    drawn.append(_bound(bins[-1]["to"], width - _MARGIN + _GAP // 2))
     drawn.append(tag("line", x1="0", x2=str(width), y1=str(20 + _HEIGHT), y2=str(20 + _HEIGHT), kind="tb-rule"))
     said = "; ".join(say("datasets.lengths.bar", first=one["from"], last=one["to"], count=one["rows"]) for one in bins)
     picture = tag(
