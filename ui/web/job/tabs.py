@@ -293,10 +293,10 @@ async def _settings(studio: Studio, job: Document, measured: Measured, arguments
     rows = [
         (
             tag("code", name),
-            value(wanted) if wanted is not None else tag("span", say("jobs.settings.automatic"), kind="tb-small"),
-            value(ran[name]) if name in ran else "",
+            _asked(name, wanted),
+            value(ran[name]) if name in ran else say(_NOTHING[name]) if name in _NOTHING and wanted is None else "",
             say(f"jobs.settings.from_{sources.get(name, 'default')}"),
-            reasons.get(name, ""),
+            reasons.get(name) or _why(name, wanted, ran.get(name)),
         )
         for name, wanted in sorted(asked.items(), key=lambda one: (sources.get(one[0], "default") == "default", one[0]))
     ]
@@ -321,6 +321,27 @@ async def _settings(studio: Studio, job: Document, measured: Measured, arguments
     parts.append(section(say("jobs.settings.identity"), pairs(facts)))
     return join(parts)
 
+
+def _asked(name: str, wanted: object) -> Markup:
+    if wanted is not None:
+        return text(value(wanted))
+    return (
+        text(say(_NOTHING[name])) if name in _NOTHING else tag("span", say("jobs.settings.automatic"), kind="tb-small")
+    )
+
+
+def _why(name: str, wanted: object, ran: object) -> str:
+    """Why something ran otherwise than it was asked for, where the recipe gives no reason."""
+    if name == "max_length" and isinstance(wanted, int) and isinstance(ran, int) and ran < wanted:
+        return say("jobs.settings.shortened")
+    return ""
+
+
+_NOTHING = {
+    "early_stopping_patience": "train.field.early_stopping_patience.default",
+    "max_steps": "train.field.max_steps.default",
+}
+"""What is meant by settings that nobody decides where nobody asked for them."""
 
 _OWN = (
     "text_format",
