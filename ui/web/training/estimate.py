@@ -18,8 +18,9 @@ ROOM = 1.1  # what an estimate may be too low by
 Document = Mapping[str, Any]
 
 
-def panel(found: Document) -> Markup:
-    """The whole estimate: key figures, whether it fits, memory term by term, and ways to need less."""
+def panel(found: Document, context_length: int | None = None) -> Markup:
+    """The whole estimate: key figures, whether it fits, memory term by term, and ways to need less. `context_length` is
+    what the model reads at most."""
     memory = found["memory"]
     figures = [
         (say("train.estimate.memory"), memory_text(memory["total"])),
@@ -37,8 +38,19 @@ def panel(found: Document) -> Markup:
         kind="tb-pairs tb-small",
     )
     terms = tag("details", tag("summary", say("train.estimate.terms")), _terms(memory), facts, id="tb-terms")
-    warnings = [banner(words) for words in found["warnings"]]
+    # A registry of before there were warnings gives none.
+    warnings = [banner(words) for words in (*found.get("warnings", ()), *_too_long(found, context_length))]
     return join([tag("div", *tiles, kind="tb-estimate"), *warnings, fit(found), terms])
+
+
+def _too_long(found: Document, context_length: int | None) -> list[str]:
+    """That the usual row does not go into what is trained on; rows that lose their answers teach nothing."""
+    lengths = found["lengths"]
+    asked = ((found.get("resolved") or {}).get("training_arguments") or {}).get("max_length")
+    limits = [limit for limit in (asked, context_length) if limit]
+    if not limits or not lengths["counted"] or lengths.get("median", 0) <= min(limits):
+        return []
+    return [say("train.estimate.too_long", limit=f"{min(limits):,}", median=f"{lengths['median']:,}")]
 
 
 def _details(found: Document) -> list[tuple[str, str]]:

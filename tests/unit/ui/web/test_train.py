@@ -186,3 +186,33 @@ def test_ways_to_need_less_are_fields_of_the_form() -> None:
     }
     assert set(found) <= names
     assert set(INLINE) == {"lora", "training_arguments"}
+
+
+ESTIMATE: dict[str, Any] = {
+    "device": "cpu",
+    "memory": {"total": 10**9, **dict.fromkeys(estimate.TERMS, 10**8)},
+    "time": {"seconds": None, "basis": "unknown"},
+    "steps": 10,
+    "trainable_parameters": 1000,
+    "rows": {"train": 9, "held_out": 1},
+    "tokens": 100,
+    "lengths": {"mean": 8000.0, "longest": 9000, "median": 8000, "counted": 10},
+    "disk": {"total": 1, "checkpoints": 1, "checkpoint": 1},
+    "fits": True,
+    "workers": [{"host": "here", "memory": 2 * 10**9}],
+    "smaller": [],
+}
+
+
+def test_an_older_registry_gives_no_warnings() -> None:
+    assert "tb-banner-warning" not in estimate.panel(ESTIMATE)
+    assert "&lt;b&gt; is high" in estimate.panel({**ESTIMATE, "warnings": ["<b> is high"]})
+
+
+def test_rows_that_are_cut_are_no_reason_to_say_nothing() -> None:
+    assert "longer than 512 tokens: the middle one has 8,000" in estimate.panel(ESTIMATE, 512)
+    asked = {**ESTIMATE, "resolved": {"training_arguments": {"max_length": 256}}}
+    assert "longer than 256 tokens" in estimate.panel(asked, 512)
+    assert "longer than" not in estimate.panel(ESTIMATE, 8000)
+    uncounted = {**ESTIMATE, "lengths": {**ESTIMATE["lengths"], "counted": 0}}
+    assert "longer than" not in estimate.panel(uncounted, 512)
