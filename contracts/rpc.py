@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from tunebus.contracts.numbers import Int32, Int64
 
 CLAIM_JOB = "ClaimJob"
 HEARTBEAT = "Heartbeat"
@@ -33,7 +34,7 @@ class Device(_Call):
 class Capabilities(_Call):
     """What a worker's machine can offer jobs. Memory in GiB. `gpus` are names; `devices` say more of the same."""
 
-    cpus: int
+    cpus: Int32
     memory_gb: float
     gpus: list[str] = Field(default_factory=list)
     devices: list[Device] = Field(default_factory=list)
@@ -73,7 +74,7 @@ class Assignment(_Call):
 
     job_id: str
     kind: JobKind
-    attempt: int
+    attempt: Int32
     lease_seconds: float
     out_dir: str
     recipe: dict[str, Any]
@@ -91,9 +92,9 @@ class Heartbeat(_Call):
 
     worker_id: str
     job_id: str
-    attempt: int
-    step: int = 0
-    total_steps: int = 0
+    attempt: Int32
+    step: Int64 = 0
+    total_steps: Int64 = 0
     load: Load | None = None
 
 
@@ -109,7 +110,7 @@ class RecordDeadLetter(_Call):
     """A message that a worker could not handle, for the registry's list. `data` is base64."""
 
     stream: str
-    seq: int
+    seq: Int64
     subject: str
     headers: dict[str, str] = Field(default_factory=dict)
     data: str
@@ -120,15 +121,15 @@ class RecordDeadLetter(_Call):
 class ResendDeadLetter(_Call):
     """Publish a dead letter's message again, as it came; an operator's call. Safe to repeat: commands have their id."""
 
-    id: int
+    id: Int64
 
 
 class ResendReply(_Call):
     """Where the message went."""
 
-    id: int
+    id: Int64
     stream: str
-    seq: int
+    seq: Int64
     subject: str
 
 

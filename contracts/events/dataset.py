@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from tunebus.contracts import subjects
 from tunebus.contracts.events.event import Event
+from tunebus.contracts.numbers import Int64
 from tunebus.contracts.recipes import DatasetFile
 
 
@@ -38,8 +39,8 @@ class DatasetAdded(Event):
     location: str
     format: str = Field(description="how rows become text; plain columns (prompt) need a prompt")
     features: list[str]
-    rows: int
-    bytes: int
+    rows: Int64
+    bytes: Int64
     sha256: str
     warnings: list[str] = Field(default_factory=list)
     column_mapping: dict[str, str] = Field(default_factory=dict, description="standard name -> column of the file")
@@ -48,7 +49,7 @@ class DatasetAdded(Event):
     config_name: str | None = None
     split: str | None = Field(default=None, description="the one split of the Hub's dataset that was asked for")
     skip_broken: bool = False
-    skipped: int = Field(default=0, description="broken rows that were left out")
+    skipped: Int64 = Field(default=0, description="broken rows that were left out")
     files: list[DatasetFile] = Field(default_factory=list, description="where it is a folder: files and their splits")
     statistics: DatasetStatistics | None = None
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from tunebus.contracts import subjects
 from tunebus.contracts.events.event import Event
 from tunebus.contracts.events.job import JobAdded
+from tunebus.contracts.numbers import Int32, Int64
 
 
 class Origin(BaseModel):
@@ -59,8 +60,8 @@ class ImportedJobAdded(JobAdded):
     adapter_name: str = Field(description="its name, among those of jobs and adapters")
     base_model_id: str | None = None
     dataset_id: str | None = None
-    attempt: int = 1
-    step: int = 0
+    attempt: Int32 = 1
+    step: Int64 = 0
     metrics: dict[str, float | None] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
     imported: ImportedRun

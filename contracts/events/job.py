@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 from tunebus.contracts import subjects
 from tunebus.contracts.events.event import Event
+from tunebus.contracts.numbers import Int32, Int64
 from tunebus.contracts.recipes import Checked
 
 
@@ -22,7 +23,7 @@ class JobAdded(Event):
     asked: dict[str, Any]
     recipe: dict[str, Any]
     out_dir: str
-    priority: int = 0
+    priority: Int32 = 0
     depends_on: list[str] = Field(default_factory=list)
     waiting_for: list[str] = Field(default_factory=list, description="of those it depends on, which were not done yet")
     labels: list[str] = Field(default_factory=list)
@@ -35,14 +36,14 @@ class JobQueued(_JobEvent):
     """
 
     cause: str
-    attempts: int = 0
-    resume_step: int | None = None
+    attempts: Int32 = 0
+    resume_step: Int64 | None = None
 
 
 class AttemptStarted(_JobEvent):
     """A worker claimed the job. `attempt` is the fencing token."""
 
-    attempt: int
+    attempt: Int32
     worker_id: str
     host: str
     resume_from: dict[str, Any] | None = None
@@ -50,16 +51,16 @@ class AttemptStarted(_JobEvent):
 
 
 class AttemptRunning(_JobEvent):
-    attempt: int
-    total_steps: int
-    resumed_from_step: int = 0
+    attempt: Int32
+    total_steps: Int64
+    resumed_from_step: Int64 = 0
     resolved: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
 
 class CheckpointRecorded(_JobEvent):
-    attempt: int
-    step: int
+    attempt: Int32
+    step: Int64
     uri: str
     manifest_sha256: str
     loss: float | None = None
@@ -70,21 +71,21 @@ class CheckpointRecorded(_JobEvent):
 class AttemptLost(_JobEvent):
     """The lease ran out: nobody heard of the worker. Does not use up the retry budget."""
 
-    attempt: int
+    attempt: Int32
     worker_id: str
 
 
 class AttemptFailed(_JobEvent):
     """`suggestion` are fields of the command that started the job, changed so as to avoid the same failure."""
 
-    attempt: int
+    attempt: Int32
     cause: str
     message: str
     detail: str = ""
     hint: str | None = None
     suggestion: dict[str, Any] | None = None
-    signal: int | None = None
-    exit_code: int | None = None
+    signal: Int32 | None = None
+    exit_code: Int32 | None = None
     will_retry: bool = False
 
 
@@ -105,8 +106,8 @@ class JobStopped(_JobEvent):
     """`cause`: requested. `step` is how far it came."""
 
     cause: str
-    attempt: int = 0
-    step: int = 0
+    attempt: Int32 = 0
+    step: Int64 = 0
 
 
 class JobFailed(_JobEvent):
@@ -114,14 +115,14 @@ class JobFailed(_JobEvent):
     message: str
     hint: str | None = None
     suggestion: dict[str, Any] | None = None
-    attempt: int = 0
+    attempt: Int32 = 0
 
 
 class JobSucceeded(_JobEvent):
     """`adapter_id` or `model_id` is what it registered; `early_stopping` why it ended before its last step."""
 
-    attempt: int
-    step: int = 0
+    attempt: Int32
+    step: Int64 = 0
     result_uri: str | None = None
     result_sha256: str | None = None
     adapter_id: str | None = None
@@ -144,7 +145,7 @@ class JobHeld(_JobEvent):
 
 
 class JobPrioritized(_JobEvent):
-    priority: int
+    priority: Int32
 
 
 class JobMoved(_JobEvent):

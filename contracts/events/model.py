@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from tunebus.contracts import subjects
 from tunebus.contracts.events.event import Event
+from tunebus.contracts.numbers import Int64
 
 
 class ModelShape(BaseModel):
@@ -30,13 +31,13 @@ class ModelAdded(Event):
     location: str
     architecture: str
     model_family: str
-    parameters: int
+    parameters: Int64
     dtype: str
-    context_length: int | None = None
-    vocabulary_size: int | None = None
+    context_length: Int64 | None = None
+    vocabulary_size: Int64 | None = None
     has_chat_template: bool = False
     shape: ModelShape | None = None
-    bytes: int
+    bytes: Int64
     sha256: str
     fine_tuning_job_id: str | None = None
     huggingface_name: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
+from tunebus.contracts.numbers import Int32, Int64
 from tunebus.contracts.queries.query import List, Paged, Query
 from tunebus.contracts.rpc import JobKind
 
@@ -62,7 +63,7 @@ class GetMetrics(Query):
 
     job_id: str
     names: list[str] | None = None
-    since_step: int = -1
+    since_step: Int64 = -1
     points: Annotated[int, Field(ge=2, le=5000, description="at most so many of each series")] = 5000
 
 
@@ -88,8 +89,8 @@ class GetLog(Query):
     answers = "log"
 
     job_id: str
-    attempt: int | None = None
-    offset: Annotated[int, Field(ge=0)] = 0
+    attempt: Int32 | None = None
+    offset: Annotated[int, Field(ge=0, lt=2**63)] = 0
     limit: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000
     tail: Annotated[
         int | None, Field(ge=1, le=1_000_000, description="the last so many bytes, in place of `offset` and `limit`")
@@ -104,13 +105,13 @@ class SearchLog(Query):
     answers = "list"
 
     job_id: str
-    attempt: int | None = None
+    attempt: Int32 | None = None
     text: Annotated[str | None, Field(max_length=500, description="whatever its case")] = None
     level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None,
         Field(description="lines of this level or a graver one; a traceback is ERROR"),
     ] = None
-    after_offset: Annotated[int, Field(ge=0)] = 0
+    after_offset: Annotated[int, Field(ge=0, lt=2**63)] = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
@@ -122,7 +123,7 @@ class GetSamples(Query):
     answers = "samples"
 
     job_id: str
-    since_step: int = -1
+    since_step: Int64 = -1
 
 
 class CompareRuns(Query):

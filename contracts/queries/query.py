@@ -28,7 +28,7 @@ def _moment(value: Any) -> Any:
     raise ValueError(_MOMENTS)
 
 
-Moment = Annotated[int | str, BeforeValidator(_moment)]
+Moment = Annotated[Annotated[int, Field(ge=0, lt=2**63)] | str, BeforeValidator(_moment)]
 """A position of the record, or a time; digits alone are a position."""
 
 

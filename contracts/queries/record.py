@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
+from tunebus.contracts.numbers import Int64
 from tunebus.contracts.queries.query import List, Moment, Paged, Query
 
 
 class ListEvents(List):
     """The record itself, in order of `position`, or backwards. `from` is the first position wanted."""
 
-    from_position: Annotated[int, Field(ge=0, alias="from")] = 0
+    from_position: Annotated[int, Field(ge=0, lt=2**63, alias="from")] = 0
     since: Annotated[Moment | None, Field(description="what happened after this position or time")] = None
     aggregate: str | None = None
     entity_id: str | None = None
@@ -78,4 +79,4 @@ class ListDeadLetters(Paged):
 
 
 class GetDeadLetter(Query):
-    id: int
+    id: Int64

@@ -304,6 +304,12 @@ def test_dead_letters_show_what_was_sent(studio: Engine) -> None:
     assert answer(studio, ask.GetOverview())["counts"]["dead_letters"] == 2
 
 
+def test_the_largest_numbers_that_a_query_takes_find_nothing(studio: Engine) -> None:
+    assert answer(studio, ask.ListEvents(from_position=2**63 - 1))["items"] == []
+    assert answer(studio, ask.ListEvents(as_of=2**63 - 1, since=2**63 - 1))["items"] == []
+    assert refusal(studio, ask.GetDeadLetter(id=2**63 - 1)).code == Code.NOT_FOUND
+
+
 def test_only_workers_heard_of_lately_are_listed(studio: Engine) -> None:
     long_ago = timestamp(utc_now() - timedelta(seconds=standing.PRESENT_SECONDS + 5))
     with database.write(studio) as connection:
