@@ -181,7 +181,7 @@ def _box(node: Node, place: tuple[int, int], *, current: bool) -> Markup:
     parts = [
         tag("title", f"{kind}: {node.label}"),
         tag("rect", x=str(x), y=str(y), width=str(WIDTH), height=str(HEIGHT), rx="8"),
-        tag("text", cut(above, LETTERS + 4), x=str(x + 11), y=str(y + 18), kind="tb-lineage-kind"),
+        tag("text", cut(above, LETTERS + 6), x=str(x + 11), y=str(y + 18), kind="tb-lineage-kind"),
         tag("text", cut(node.label, LETTERS), x=str(x + 11), y=str(y + 36), kind="tb-lineage-name"),
     ]
     look = f"tb-lineage-node tb-lineage-{node.kind}{' tb-lineage-current' if current else ''}"
