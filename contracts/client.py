@@ -31,7 +31,7 @@ from tunebus.contracts import strictjson
 from tunebus.contracts.client_methods import AsyncMethods, Methods
 from tunebus.contracts.commands import Command, command_type
 from tunebus.contracts.envelope import CONTENT_TYPE, REPLY_HEADER, CommandEnvelope, EventEnvelope, Outcome
-from tunebus.contracts.errors import Code, Problem, TunebusError, fail
+from tunebus.contracts.errors import Code, Problem, TunebusError, fail, unwritten
 from tunebus.contracts.file_bucket import FileBucket, Progress
 from tunebus.contracts.identifiers import new_id
 from tunebus.contracts.queries import Query
@@ -212,7 +212,7 @@ class AsyncClient(AsyncMethods):
     async def download(self, name: str, file: Path | str, *, progress: Progress | None = None) -> int:
         """Write an object of the file bucket to a file, whole or not at all; returns its bytes.
 
-        Errors: `not_found`, `not_permitted` for the file, `unavailable`, `conflict` for content that is damaged.
+        Errors: `not_found`, `not_permitted` and `disk_full` for the file, `unavailable`, `conflict` for damage.
         """
         target = Path(file)
         draft = target.with_name(f".{target.name}.{new_id()}")
@@ -221,7 +221,7 @@ class AsyncClient(AsyncMethods):
                 stored = await FileBucket(self._nats, self.subjects).read(name, opened, progress)
             draft.replace(target)
         except OSError as error:
-            raise fail(Code.NOT_PERMITTED, f"{target} cannot be written: {error.strerror}", param="file") from None
+            raise unwritten(error, str(target), param="file") from None
         finally:
             draft.unlink(missing_ok=True)
         return stored.bytes

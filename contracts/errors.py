@@ -7,6 +7,8 @@ Codes are stable: clients branch on them, messages may change.
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -60,6 +62,10 @@ EXIT_CODES: dict[Code, int] = {
 }
 
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system says where a disk, a quota or a limit is full."""
+
+
 class Problem(BaseModel):
     """One error. `param` names the field (dotted path), `hint` the way out, `details` lists every wrong field."""
 
@@ -102,6 +108,13 @@ def fail(code: Code, message: str, *, param: str | None = None, hint: str | None
     return TunebusError(Problem(code=code, message=message, param=param, hint=hint))
 
 
+def unwritten(error: OSError, what: str, *, param: str | None = None) -> TunebusError:
+    """The exception to raise for a file that could not be written: `disk_full` or `not_permitted`."""
+    full = error.errno in NO_SPACE
+    code, hint = (Code.DISK_FULL, "free some space or write elsewhere") if full else (Code.NOT_PERMITTED, None)
+    return fail(code, f"{what} cannot be written: {error.strerror}", param=param, hint=hint)
+
+
 def combine(problems: Iterable[Problem]) -> Problem:
     """One problem for several: itself when there is one, else the first's code with all of them in `details`."""
     found = list(problems)
@@ -140,7 +153,7 @@ def from_validation(error: ValidationError, known_fields: Iterable[str], prefix:
             problems.append(Problem(code=Code.INVALID, message="is required", param=param, hint=hint))
         else:
             message = in_plain_words(item)
-            hint = "give a number such as 1 or 0.5" if message.startswith("must be a finite number") else None
+            hint = "give a number such as 1 or 0.5" if message.startswith("must be a finite number") else _meant(item)
             problems.append(Problem(code=Code.INVALID, message=message, param=param, hint=hint))
     return combine(problems)
 
@@ -164,6 +177,14 @@ _KINDS = {
     "model": "must be an object",
 }
 _OF_KIND = ("type", "parsing", "attributes_type", "from_float")
+
+
+def _meant(item: Mapping[str, Any]) -> str | None:
+    """Of a field that takes one of several words: the word that is near what was given."""
+    if item["type"] != "literal_error":
+        return None
+    near = nearest(str(item["input"]), re.findall("'([^']*)'", item["ctx"]["expected"]))
+    return f"did you mean {near!r}?" if near else None
 
 
 def in_plain_words(item: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from tunebus.contracts import commands, queries
-from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.contracts.errors import Code, TunebusError, fail, unwritten
 from tunebus.contracts.texts import visible
 from tunebus.ui.cli.call import Call, command, typed_path
 from tunebus.ui.cli.entities import Identity, remove_job, show_page
@@ -562,4 +562,4 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
         with output.open("w", encoding="utf-8", newline="") as file:
             yield file
     except OSError as error:
-        raise fail(Code.NOT_PERMITTED, f"{output} cannot be written: {error.strerror}", param="output") from None
+        raise unwritten(error, str(output), param="output") from None

@@ -7,11 +7,12 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from tunebus.contracts.errors import Code, Problem, TunebusError, in_plain_words
+from tunebus.contracts.errors import NO_SPACE, Code, Problem, TunebusError, in_plain_words, unwritten
 from tunebus.ui.cli import (
     condition,
     database,
@@ -96,9 +97,12 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  for as long as this process lives
     terminal = Terminal(machine="--json" in arguments)
     try:
         code: Any = typer.main.get_command(app).main(args=list(arguments), prog_name="tunebus", standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except TunebusError as error:
         terminal.problem(error.problem)
@@ -108,12 +112,31 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has had enough; the interpreter must not complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has had enough
         return 0
     except Exception as error:
-        terminal.problem(_defect(error))
-        return Problem(code=Code.INTERNAL, message="").exit_code
+        unwritable = _output_error() or (error if isinstance(error, OSError) and error.errno in NO_SPACE else None)
+        if unwritable is not None:
+            problem = unwritten(unwritable, str(unwritable.filename or "the output")).problem
+        else:
+            problem = _defect(error)
+        terminal.problem(problem)
+        return problem.exit_code
+
+
+def _output_error() -> OSError | None:
+    """Why stdout does not take what it still holds; None where it does, or holds nothing."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _drop_output()
+        return error
+    return None
+
+
+def _drop_output() -> None:
+    """Leave what stdout has not taken, so that the interpreter does not complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(terminal: Terminal, error: Exception) -> int:

@@ -1,7 +1,10 @@
 """How a command line may end: exit codes, JSON or words, never a traceback."""
 
+import io
 import json
+import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +110,44 @@ def test_a_defect_says_where_its_traceback_is(run: Run, bus: FakeBus, monkeypatc
     file = Path(ended.err.split("its traceback is in ")[1].split()[0])
     assert "in broken" in file.read_text()
     file.unlink()
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("arguments", [("status", "--json"), ("model", "list"), ("--version",), ("--help",)])
+def test_an_output_that_is_full_is_no_defect(
+    run: Run, bus: FakeBus, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], buffered: bool
+) -> None:
+    bus.answer("ListModels", {"items": [{"id": "1", "name": "m"}], "next": None})
+    with io.TextIOWrapper(Path("/dev/full").open("wb", buffering=-1 if buffered else 0), write_through=True) as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        ended = run(*arguments)
+    assert ended.code == 6
+    assert "the output cannot be written: No space left on device" in ended.err
+    assert "defect" not in ended.err
+
+
+def test_a_file_that_is_full_is_said_by_its_name(run: Run, bus: FakeBus) -> None:
+    bus.answer("ExportEvaluations", {"text": "a,b\n", "next": None})
+    ended = run("eval", "export", "parent", "--output", "/dev/full")
+    assert (ended.code, ended.err.splitlines()[0]) == (
+        6,
+        "output: /dev/full cannot be written: No space left on device",
+    )
+
+
+def test_an_output_that_nobody_reads_any_more_is_left_in_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        ended = run("--version")
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_an_output_that_was_closed_is_none(run: Run, bus: FakeBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus.answer("ListModels", {"items": [], "next": None})
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run("model", "list", "--json").code == 0
 
 
 def test_a_misspelt_setting_is_named_with_the_right_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
