@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from tunebus.contracts import subjects
 from tunebus.contracts.commands.command import AdapterName, Command, ConfigReference, Location, Reference
 from tunebus.contracts.commands.dataset import UploadName
 from tunebus.contracts.commands.job import Dependencies, Hold, Labels, Notes, Priority
+from tunebus.contracts.identifiers import is_id
 from tunebus.contracts.recipes import Count, Epochs, Finite, Positive, Share
+
+
+def _told_apart(name: str) -> str:
+    """From an option of a program, which begins with a dash, and from an id."""
+    if not name[0].isalnum():
+        raise ValueError("must begin with a letter or a digit")
+    if is_id(name):
+        raise ValueError("must be no UUID, which reads as an id")
+    return name
+
+
+NewAdapterName = Annotated[AdapterName, AfterValidator(_told_apart)]
 
 
 class FineTuningFields(BaseModel):
@@ -18,7 +31,7 @@ class FineTuningFields(BaseModel):
     base_model_id: Reference
     dataset_id: Reference
     prompt_id: Reference | None = None
-    adapter_name: AdapterName | None = None
+    adapter_name: NewAdapterName | None = None
     method: str = Field(default="lora", description="lora makes an adapter, full a whole model")
     num_workers: Count = 1
     num_cpu: Count | None = None
@@ -125,7 +138,7 @@ class CloneFineTuningJob(Command):
 
     id: Reference
     changes: Changes = Field(default_factory=dict)
-    adapter_name: AdapterName | None = None
+    adapter_name: NewAdapterName | None = None
 
 
 class BranchFineTuningJob(Command):
@@ -138,7 +151,7 @@ class BranchFineTuningJob(Command):
     id: Reference
     step: Count | None = Field(default=None, description="of a recorded checkpoint; the newest when not given")
     changes: Changes = Field(default_factory=dict)
-    adapter_name: AdapterName | None = None
+    adapter_name: NewAdapterName | None = None
 
 
 class ExtendFineTuningJob(Command):
@@ -149,7 +162,7 @@ class ExtendFineTuningJob(Command):
     id: Reference
     num_epochs: Epochs | None = None
     max_steps: Count | None = None
-    adapter_name: AdapterName | None = None
+    adapter_name: NewAdapterName | None = None
 
 
 class RerunFineTuningJob(Command):
@@ -160,7 +173,7 @@ class RerunFineTuningJob(Command):
     contexts = (subjects.FINE_TUNING_JOB,)
 
     id: Reference
-    adapter_name: AdapterName | None = None
+    adapter_name: NewAdapterName | None = None
 
 
 class ImportRun(Command):
@@ -171,7 +184,7 @@ class ImportRun(Command):
 
     contexts = (subjects.FINE_TUNING_JOB,)
 
-    name: AdapterName
+    name: NewAdapterName
     path: Location | None = None
     uploads: Annotated[list[UploadName], Field(max_length=64)] | None = Field(
         default=None, description="objects of the file bucket, in place of a path"

@@ -195,6 +195,11 @@ async def test_a_clones_fields_are_judged_as_those_of_a_start(running: Running) 
     problem = await running.refused("CloneFineTuningJob", id=job_id, adapter_name="first")
     assert problem.code == Code.DUPLICATE_NAME
     assert (await running.refused("CloneFineTuningJob", id="nobody")).code == Code.NOT_FOUND
+    for name, words in (("--help", "must begin with a letter or a digit"), (job_id, "must be no UUID")):
+        for command, fields in (("CloneFineTuningJob", {"id": job_id}), ("RerunFineTuningJob", {"id": job_id})):
+            problem = await running.refused(command, **fields, adapter_name=name)
+            assert (problem.code, problem.param) == (Code.INVALID, "adapter_name")
+            assert problem.message.startswith(words)
 
 
 async def test_a_branch_starts_from_the_weights_of_a_checkpoint(running: Running) -> None:
@@ -439,11 +444,6 @@ async def test_a_rate_far_above_the_usual_and_evaluations_without_held_out_rows_
 
     assert await warnings(learning_rate=5e-3) == []
     assert await warnings(learning_rate=5e-4, method="full") == []
-    whole = {"train_test_split": 1.0, "training_arguments": {"eval_samples": 2}}
-    assert await warnings(train_test_split=1.0, eval_samples=0) == []
-    assert await warnings(**whole, eval_steps=5) == [
-        f"{name} has no effect: with train_test_split 1.0 no row is held out" for name in ("eval_steps", "eval_samples")
-    ]
     whole = {"train_test_split": 1.0, "training_arguments": {"eval_samples": 2}}
     assert await warnings(train_test_split=1.0, eval_samples=0) == []
     assert await warnings(**whole, eval_steps=5) == [
