@@ -16,7 +16,7 @@ from tunebus import projections
 from tunebus.contracts import commands as ask
 from tunebus.contracts.events import RecordedEvent
 from tunebus.contracts.identifiers import is_id
-from tunebus.contracts.subjects import DATASET, EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB, JOB_KINDS
+from tunebus.contracts.subjects import DATASET, EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB, JOB_KINDS, MODEL
 from tunebus.projections import tables
 from tunebus.services.platform import database, leases
 from tunebus.services.platform.decisions import Change, Decision, PreparedCommand, Rejected
@@ -271,6 +271,8 @@ def load(connection: Connection, wanted: Wanted) -> Known:
         _load_parts(connection, view)
     if wanted.with_made:
         _load_made(connection, view)
+    if wanted.with_lineage:
+        _load_lineage(connection, view)
     if wanted.with_results:
         names = {str(job.added["adapter_name"]) for job in view.jobs.values() if job.kind == FINE_TUNING_JOB}
         _load(connection, view.adapters, tables.adapters, names, known.adapter_of)
@@ -376,6 +378,18 @@ def _load_made(connection: Connection, view: Known) -> None:
     _load(connection, view.models, tables.models, {*given(*(job.model_id for job in made))}, known.model_of)
     makers = {*given(*(one.fine_tuning_job_id for one in view.models))}
     _put_streams(connection, view, makers - view.jobs.keys())
+
+
+def _load_lineage(connection: Connection, view: Known) -> None:
+    """The trainings that those known by now began with, back to the first of each line, removed or not."""
+    left = [job for job in (*view.jobs.values(), *view.removed_jobs.values()) if job.kind == FINE_TUNING_JOB]
+    while left:
+        bases = {*given(*(job.added.get("base_model_id") for job in left))} - view.makers.keys()
+        for (_, model_id), events in load_streams(connection, [(MODEL, base) for base in bases]).items():
+            view.makers[model_id] = events[0].data.get("fine_tuning_job_id") if events else None
+        ids = {job_id for job in left for job_id in view.before(job)} - view.jobs.keys() - view.removed_jobs.keys()
+        _put_streams(connection, view, ids)
+        left = [job for job_id in ids if (job := view.jobs.get(job_id) or view.removed_jobs.get(job_id))]
 
 
 def _put_streams(connection: Connection, view: Known, ids: Collection[str]) -> None:

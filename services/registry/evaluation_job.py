@@ -37,8 +37,9 @@ from tunebus.services.registry.wanted import Wanted, given
 @dataclass(frozen=True)
 class _Contender:
     """A combination whose ids were found. `trained` are the recipes of the jobs that made its adapter and its model,
-    the adapter's first; neither for what came from elsewhere. Typed prompts have no dataset. What `awaited` is to make
-    is scored in place of `model`, its base.
+    the adapter's first; neither for what came from elsewhere. `before` are those of the trainings that these began
+    with, back to the first. Typed prompts have no dataset. What `awaited` is to make is scored in place of `model`,
+    its base.
     """
 
     model: Model
@@ -48,13 +49,15 @@ class _Contender:
     prompt: Prompt | None
     only_prompt: Prompt | None
     trained: tuple[FineTuningRecipe, ...]
+    before: tuple[FineTuningRecipe, ...]
 
     @property
     def trained_here(self) -> FineTuningRecipe | None:
         """The recipe, if the adapter or the model was trained on the very rows it is scored on."""
         if self.dataset is None:
             return self.trained[0] if self.trained else None
-        return next((recipe for recipe in self.trained if recipe.dataset.sha256 == self.dataset.sha256), None)
+        all_of_them = (*self.trained, *self.before)
+        return next((recipe for recipe in all_of_them if recipe.dataset.sha256 == self.dataset.sha256), None)
 
     @property
     def name(self) -> str:
@@ -77,7 +80,7 @@ class _Sample:
 
 
 def refer_start(wanted: Wanted, _facts: object, command: StartEvaluationJob) -> None:
-    wanted.with_adapters_jobs = wanted.with_datasets_prompts = True
+    wanted.with_adapters_jobs = wanted.with_datasets_prompts = wanted.with_lineage = True
     wanted.configs.update(given(command.generation))
     wanted.jobs.update(command.depends_on)
     subject.refer(wanted, given(*(combination.job_id for combination in command.combinations)))
@@ -258,13 +261,11 @@ def _contender(
     if model is None or len(problems) > before:
         return None
     only = known.only_prompt(dataset) if dataset else None
-    if made is None:
-        return _Contender(model, adapter, None, dataset, prompt, only, _trainings(known, adapter, model))
-    trained = _trainings(known, made.adapter, made.model)
-    if made.awaited is not None:
-        its_own = FineTuningRecipe.model_validate(dict(made.awaited.recipe))
-        trained = (its_own,) if its_own.method == "full" else (its_own, *trained)
-    return _Contender(made.model, made.adapter, made.awaited, dataset, prompt, only, trained)
+    awaited = None
+    if made is not None:
+        model, adapter, awaited = made.model, made.adapter, made.awaited
+    trained, earlier = _trainings(known, adapter, model, awaited)
+    return _Contender(model, adapter, awaited, dataset, prompt, only, trained, earlier)
 
 
 def _made(
@@ -287,14 +288,26 @@ def _made(
     return found
 
 
-def _trainings(known: Known, adapter: Adapter | None, model: Model) -> tuple[FineTuningRecipe, ...]:
-    """The recipes of the jobs that made an adapter and its model; a removed job's as well. An imported one has none."""
-    found = []
-    for job_id in (adapter.fine_tuning_job_id if adapter else None, model.fine_tuning_job_id):
-        job = (known.job(FINE_TUNING_JOB, job_id) or known.removed_jobs.get(job_id)) if job_id else None
-        if job is not None and not job.is_imported:
-            found.append(FineTuningRecipe.model_validate(dict(job.recipe)))
-    return tuple(found)
+def _trainings(
+    known: Known, adapter: Adapter | None, model: Model, awaited: Job | None
+) -> tuple[tuple[FineTuningRecipe, ...], tuple[FineTuningRecipe, ...]]:
+    """The recipes of the jobs that made an adapter and its model, and those of all that these began with: what is
+    scored has seen the rows of each. A removed job counts as well; an imported one has no recipe.
+    """
+    if awaited is not None:
+        makers = given(awaited.id, model.fine_tuning_job_id)
+    else:
+        makers = given(adapter.fine_tuning_job_id if adapter else None, model.fine_tuning_job_id)
+    found: dict[str, FineTuningRecipe] = {}
+    left = list(makers)
+    while left:
+        job_id = left.pop(0)
+        job = known.job(FINE_TUNING_JOB, job_id) or known.removed_jobs.get(job_id)
+        if job is not None and not job.is_imported and job_id not in found:
+            found[job_id] = FineTuningRecipe.model_validate(dict(job.recipe))
+            left += known.before(job)
+    own = {job_id: recipe for job_id, recipe in found.items() if job_id in makers}
+    return tuple(own.values()), tuple(recipe for job_id, recipe in found.items() if job_id not in own)
 
 
 def _reference(contender: _Contender, contenders: Sequence[_Contender]) -> FineTuningRecipe | None:
@@ -381,20 +394,22 @@ def _sample(contender: _Contender, contenders: Sequence[_Contender], command: St
     )
 
 
-def _others(
-    contender: _Contender, contenders: Sequence[_Contender], sample: _Sample
-) -> dict[_Sample, tuple[_Contender, ...]]:
-    """The splits of the same rows, other than this one, that compared adapters and models were trained with."""
-    found: dict[_Sample, tuple[_Contender, ...]] = {}
+def _others(contender: _Contender, contenders: Sequence[_Contender], sample: _Sample) -> dict[_Sample, tuple[str, ...]]:
+    """The splits of the same rows, other than this one, that compared adapters and models were trained with, and which
+    of them (in words) was.
+    """
+    found: dict[_Sample, tuple[str, ...]] = {}
     if contender.dataset is None:
         return found
     for other in contenders:
         if not _same_rows(other, contender):
             continue
-        for trained in other.trained:
+        trainings = [(recipe, "was trained") for recipe in other.trained]
+        trainings += [(recipe, "goes on from a training") for recipe in other.before]
+        for trained, how in trainings:
             split = _Sample.of(trained.dataset)
             if trained.dataset.sha256 == contender.dataset.sha256 and split != sample:
-                found[split] = (*found.get(split, ()), other)
+                found[split] = (*found.get(split, ()), f"{other.name} {how}")
     return found
 
 
@@ -405,7 +420,7 @@ def _warnings(
     warnings = []
     dataset = contender.dataset
     for split, seen_by in _others(contender, contenders, sample).items():
-        for name in dict.fromkeys(other.name for other in seen_by):
+        for who in dict.fromkeys(seen_by):
             assert dataset is not None
             end = (
                 "the rows that it was trained on are left out"
@@ -414,7 +429,7 @@ def _warnings(
                 "with leakage 'exclude' such rows are left out for all"
             )
             warnings.append(
-                f"{name} was trained on another split of {dataset.name!r} (fraction {split.fraction:g}, "
+                f"{who} on another split of {dataset.name!r} (fraction {split.fraction:g}, "
                 f"training share {split.train_share:g}, seed {split.seed}): {end}"
             )
     return warnings

@@ -174,6 +174,8 @@ class Known:
     """Job id -> kind, priority and rank of every job that waits, for batches that move jobs."""
     dependencies: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Job id -> the ids of those it depends on, for the jobs that a batch's commands lead to."""
+    makers: dict[str, str | None] = field(default_factory=dict)
+    """Model id -> the fine-tuning that made it, for the models that trainings began with, removed or not."""
 
     def shelf(self, aggregate: str) -> Shelf[Any] | None:
         """The entities of an aggregate that is no job."""
@@ -219,6 +221,14 @@ class Known:
                     found.add(other)
                     left.append(other)
         return found
+
+    def before(self, job: Job) -> list[str]:
+        """The trainings whose weights a training began with: a branch's origin, and what made its base model."""
+        base = str(job.added.get("base_model_id"))
+        model = self.models.get(base)
+        maker = model.fine_tuning_job_id if model else self.makers.get(base)
+        origin = (job.recipe.get("initial_weights") or {}).get("job_id")
+        return [job_id for job_id in (origin, maker) if job_id]
 
     def only_prompt(self, dataset: Dataset) -> Prompt | None:
         """The prompt of a dataset of plain columns that has exactly one: who wrote it means it to be used."""

@@ -33,6 +33,8 @@ class Wanted:
     with_dependencies: bool = False
     with_made: bool = False
     """What the fine-tunings referred to have made is loaded as well."""
+    with_lineage: bool = False
+    """The trainings are loaded as well whose weights those referred to began with, and so on."""
     with_jobs_parts: bool = False
     """The model, dataset and prompt of the jobs referred to are loaded as well, or the names of those removed."""
     leaving: dict[str, set[str]] = field(default_factory=dict)

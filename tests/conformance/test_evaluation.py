@@ -162,6 +162,40 @@ async def test_conformance_28_rows_that_another_adapter_was_trained_on_are_warne
 
 
 @on_one_database
+async def test_conformance_28_a_branch_has_seen_the_rows_of_all_that_it_goes_on_from(
+    running: Running, trained: Trained, evaluator: Evaluator
+) -> None:
+    first = await trained("first", train_test_split=0.9)
+    made_by = (await ask(running, "GetAdapter", id=first))["fine_tuning_job_id"]
+    second = await trained.further(made_by, "second", train_test_split=0.5, seed=1)
+    third = await trained.further(second, "third")
+    await running.accepted("RemoveAdapter", id=first)
+    await running.accepted("RemoveFineTuningJob", id=made_by)
+
+    for which in ({"adapter_id": "third"}, {"job_id": third}):
+        warned, _ = await start(running, one(**which))
+        [found] = (await ask(running, "ListEvaluationJobs", parent_id=warned))["items"]
+        assert "'third' goes on from a training on another split" in str(found["warnings"])
+        assert "training share 0.9, seed 42" in str(found["warnings"])
+        await running.accepted("StopEvaluationJob", id=warned)
+
+    _, [job] = await start(running, one(adapter_id="third"), generation=SHORT, leakage="exclude")
+    await evaluator.all()
+    held_out = set(sample_and_split(60, train_share=0.5, seed=1).test)
+    unseen = held_out - set(sample_and_split(60, train_share=0.9).train)
+    assert 0 < len(unseen) < len(held_out)
+    assert [row["index"] for row in await rows(running, job)] == sorted(unseen)
+
+    # A model is made of its base's training, too, though that model is gone.
+    base = await trained("base", method="full", train_test_split=0.8, seed=5)
+    whole = await trained("whole", method="full", train_test_split=0.7, seed=6, base_model_id=base)
+    await running.accepted("RemoveModel", id=base)
+    warned, _ = await start(running, one(base_model_id=whole))
+    [found] = (await ask(running, "ListEvaluationJobs", parent_id=warned))["items"]
+    assert "training share 0.8, seed 5" in str(found["warnings"])
+
+
+@on_one_database
 async def test_conformance_29_every_metric_is_there_by_row_and_in_all(
     running: Running, trained: Trained, evaluator: Evaluator
 ) -> None:
