@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from tunebus.contracts.errors import TunebusError
+from tunebus.contracts.errors import Code, TunebusError
+from tunebus.ui.web.gone import gone
 from tunebus.ui.web.markup import Markup, banner, join, tag
 from tunebus.ui.web.page import Arguments, Page
 from tunebus.ui.web.studio import Studio, digest
@@ -26,6 +27,7 @@ from tunebus.ui.web.words import say
 SEEN = "x-tunebus-seen"
 SEEN_BYTES = 8_000
 WARNING = "warning"
+GONE = "gone"
 KEPT = 64
 RETRY_SECONDS = 5.0  # a page that could not be read is tried again though nothing changed
 _log = logging.getLogger(__name__)
@@ -94,7 +96,11 @@ class Live:
             parts.update(await page.read(self._studio, arguments))
             whole = True
         except TunebusError as error:
-            words.append(sentence(error))
+            if error.problem.code == Code.NOT_FOUND:
+                parts[GONE] = await gone(self._studio, page, arguments, error)
+                whole = not page.keeps  # else nothing stays of what was removed, least of all its buttons
+            else:
+                words.append(sentence(error))
         except Exception:
             _log.exception("a page could not be read", extra={"page": page.path})
             words.append(say("frame.defect"))

@@ -55,6 +55,8 @@ class Page:
     actions: Mapping[str, Action] = field(default_factory=dict)
     group: Literal["work", "library", "studio"] = "work"
     beside: bool = False  # reached from other pages only, not from the menu
+    names: tuple[str, ...] = ("id",)  # arguments that name what the page is about
+    keeps: bool = False  # what somebody typed stays, though what it began with is removed meanwhile
 
 
 def html(value: str = "", **options: Any) -> Any:
@@ -67,8 +69,9 @@ def part(name: str) -> Any:
     return html(tag("div", id=f"tb-{name}", data_part=name))
 
 
-def frame(pages: Sequence[Page], current: Page, *, guarded: bool = False) -> Markup:
-    """The head of a page: the name, the way to every page, the way out where a password is asked for, and warnings."""
+def frame(pages: Sequence[Page], current: Page | None, *, guarded: bool = False) -> Markup:
+    """The head of a page: the name, the way to every page, the way out where a password is asked for, warnings, and
+    room for what is said in place of what is not there."""
     brand = tag("a", tag("span", kind="tb-mark", aria_hidden="true"), "Tunebus", kind="tb-brand", href="/")
     groups = []
     for name in GROUPS:
@@ -108,4 +111,5 @@ def frame(pages: Sequence[Page], current: Page, *, guarded: bool = False) -> Mar
     door = tag("form", leave, method="post", action="/logout", kind="tb-door") if guarded else Markup("")
     head = tag("header", brand, opener, menu, look, door, kind="tb-header")
     warning = tag("div", id="tb-warning", data_part="warning")
-    return join([skip, head, warning, tag("div", id="tb-content", tabindex="-1")])
+    gone = tag("div", id="tb-gone", data_part="gone")
+    return join([skip, head, warning, tag("div", id="tb-content", tabindex="-1"), gone])

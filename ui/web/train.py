@@ -4,6 +4,7 @@ with what another job asked for.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -40,17 +41,18 @@ async def check(studio: Studio, typed: Mapping[str, Any]) -> Document:
     """What a form comes to: `errors` by field, the command in its `spellings`, what it would need, and what empty
     fields take. Nothing is started."""
     command = await composed(studio, typed)
-    sent = await as_sent(studio, typed, command)
-    answer: Document = {
-        "errors": [],
-        "spellings": {
-            "cli": spelling.command_line(*sent),
-            "python": spelling.python(*sent),
-            "json": spelling.message(*sent),
-        },
-        "estimate": "",
-        "wait_memory": None,
-        "takes": {},
+    answer: Document = {"errors": [], "spellings": {}, "estimate": "", "wait_memory": None, "takes": {}}
+    try:
+        sent = await as_sent(studio, typed, command)
+    except TunebusError as error:
+        if error.problem.code != Code.NOT_FOUND:
+            raise
+        gone = Problem(code=Code.NOT_FOUND, message=say("train.clone_gone"), hint=say("train.clone_gone_hint"))
+        return answer | {"errors": [gone.document()]}
+    answer["spellings"] = {
+        "cli": spelling.command_line(*sent),
+        "python": spelling.python(*sent),
+        "json": spelling.message(*sent),
     }
     try:
         refuse_wrong(command)
@@ -65,9 +67,16 @@ async def check(studio: Studio, typed: Mapping[str, Any]) -> Document:
     waits = estimate.wait_memory(found)
     answer["wait_memory"] = waits
     answer["wait_words"] = say("train.wait", memory=waits) if waits else ""
-    answer["estimate"] = estimate.panel(found)
+    answer["estimate"] = estimate.panel(found, await _context_length(studio, command))
     answer["takes"] = estimate.taken(found.get("resolved") or {"sources": {}})
     return answer
+
+
+async def _context_length(studio: Studio, command: Mapping[str, Any]) -> int | None:
+    with contextlib.suppress(TunebusError):
+        model = await studio.ask("GetModel", id=str(command["base_model_id"])[:200])
+        return int(model["context_length"]) if model["context_length"] else None
+    return None
 
 
 async def composed(studio: Studio, typed: Mapping[str, Any]) -> Document:
@@ -163,4 +172,6 @@ PAGE = Page(
     checks={CHECK: check},
     fragments={"training-example": example},
     actions={ACTION: start},
+    names=("clone",),
+    keeps=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -67,11 +68,19 @@ def test_an_uploaded_file_is_looked_at_added_and_shown(browsing: Browsing, serve
         page.get_by_role("link", name="Download").click()
     assert Path(download.value.path()).read_text() == rows(50)
     assert download.value.suggested_filename == "sums.jsonl"
+    other = browsing.open(page.url.removeprefix(browsing.url))
+    expect(other.get_by_role("button", name="Remove")).to_be_visible()
     page.get_by_role("button", name="Remove").click()
     page.locator("#tb-remove").get_by_label("Delete the studio's copy as well").check()
     page.locator("#tb-remove").get_by_role("button", name="Remove").click()
     page.wait_for_url("**/datasets")
     eventually(lambda: not kept.exists(), "the copy is deleted", 30)
+    for _ in range(2):  # whoever looks at it, and whoever comes later
+        expect(other.locator("h1")).to_have_text(re.compile("^sums was removed"))
+        expect(other.locator("[data-act], dialog")).to_have_count(0)
+        other.reload()
+    other.get_by_role("link", name="What happened to it").click()
+    expect(other.locator("#tb-events")).to_contain_text("DatasetRemoved")
 
 
 def test_a_file_that_no_studio_takes_is_refused_before_it_travels(browsing: Browsing, tmp_path: Path) -> None:
@@ -218,7 +227,7 @@ def test_names_and_rows_that_look_like_html_stay_text(browsing: Browsing, served
         (f"/datasets?id={outcome.id}&tab=uses", "#tb-dataset"),
         ("/datasets", "#tb-datasets"),
         (f"/prompts?id={prompt.id}", "h1"),
-        (f"/datasets?id={'%3Cimg src=x onerror=1%3E'}", "#tb-warning"),
+        (f"/datasets?id={'%3Cimg src=x onerror=1%3E'}", "#tb-gone"),
     ):
         page = browsing.open(path)
         expect(page.locator(place)).to_contain_text("<img src=x onerror=")

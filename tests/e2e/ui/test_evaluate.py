@@ -160,4 +160,4 @@ def test_what_a_training_is_to_make_is_queued_and_scored_when_it_is_done(
 
 def test_an_evaluation_that_is_not_there_says_so(browsing: Browsing) -> None:
     page = browsing.open("/evaluate?id=<script>alert(1)</script>")
-    expect(page.locator("#tb-warning")).to_contain_text("no evaluation <script>")
+    expect(page.locator("#tb-gone h1")).to_contain_text("No evaluation <script>")

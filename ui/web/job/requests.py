@@ -20,16 +20,16 @@ Do = Callable[[Asking, Document], Awaitable[Any]]
 
 async def find(studio: Studio, reference: str) -> Document:
     """A job of any kind, whole. Errors: `not_found`."""
-    first: TunebusError | None = None
+    near = None
     for name in COMMANDS.values():
         try:
             return await studio.ask(f"Get{name}", id=reference)
         except TunebusError as error:
             if error.problem.code != Code.NOT_FOUND:
                 raise
-            first = first or error
-    assert first is not None
-    raise first
+            if (hint := error.problem.hint or "").startswith("did you mean"):
+                near = hint
+    raise fail(Code.NOT_FOUND, say("jobs.refused.unknown", id=reference[:80]), param="id", hint=near)
 
 
 async def compare_with_base(asking: Asking) -> Done:

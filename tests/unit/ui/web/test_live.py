@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from starlette.requests import Request
 from tunebus.contracts.errors import Code, fail
 from tunebus.services.platform.settings import load_settings
-from tunebus.ui.web.live import KEPT, SEEN, WARNING, Live
+from tunebus.ui.web.live import GONE, KEPT, SEEN, WARNING, Live
 from tunebus.ui.web.markup import Markup, text
 from tunebus.ui.web.page import Arguments, Page
 from tunebus.ui.web.studio import Studio
@@ -23,9 +24,18 @@ class Watched(Studio):
     def __init__(self, folder: Path) -> None:
         super().__init__(load_settings({}, home=folder))
         self.now = "1"
+        self.events: list[dict[str, Any]] = []
 
     async def stamp(self, watches: Any) -> str:
         return self.now
+
+    async def ask(self, name: str, **arguments: Any) -> dict[str, Any]:
+        assert name == "ListEvents"
+        wanted, parent = arguments.get("entity_id"), arguments.get("search")
+        found = [
+            one for one in self.events if wanted == one["entity_id"] or (parent and parent in one["data"].values())
+        ]
+        return {"items": found}
 
 
 class Shown:
@@ -133,7 +143,7 @@ async def test_a_browser_that_says_nonsense_is_sent_everything(studio: Watched, 
 
 async def test_trouble_is_said_above_the_page_and_looked_at_again(studio: Watched, shown: Shown) -> None:
     live = Live(studio)
-    shown.trouble = fail(Code.NOT_FOUND, "no <b>job</b>", hint="list them")
+    shown.trouble = fail(Code.INVALID, "no <b>job</b>", hint="list them")
     _, news = await ask(live, shown)
     assert news["parts"].keys() == {WARNING}
     assert "no &lt;b&gt;job&lt;/b&gt;" in news["parts"][WARNING]
@@ -146,3 +156,56 @@ async def test_trouble_is_said_above_the_page_and_looked_at_again(studio: Watche
     rendering.until = 0.0  # as if its time had passed
     _, news = await ask(live, shown)
     assert news["parts"]["a"] == "first"
+
+
+PARENT = "01a1f962-8742-7dde-84fc-12a35196719d"
+
+
+def event(kind: str, entity_id: str, **data: str) -> dict[str, Any]:
+    stamp = "2026-01-01T00:00:00Z"
+    return {"type": kind, "entity_id": entity_id, "aggregate": "dataset", "recorded_at": stamp, "data": data}
+
+
+async def test_what_was_removed_meanwhile_leaves_nothing_to_press(studio: Watched, shown: Shown) -> None:
+    live = Live(studio)
+    _, news = await ask(live, shown, "id=x")
+    shown.trouble = fail(Code.NOT_FOUND, "no dataset 'x'", hint="its events are still there")
+    studio.events = [event("DatasetFilesDeleted", "x"), event("DatasetRemoved", "x", name="<b>mine</b>")]
+    studio.now = "2"
+    _, later = await ask(live, shown, "id=x", as_seen(news))
+    said = later["parts"].pop(GONE)
+    assert later["parts"] == {"a": "", "b": ""}, "they are emptied"
+    assert "&lt;b&gt;mine&lt;/b&gt; was removed <time" in said
+    assert 'href="/shown"' in said
+    assert 'href="/activity?aggregate=dataset&amp;entity=x"' in said
+    assert set((await ask(Live(studio), shown, "id=x"))[1]["parts"]) == {GONE, WARNING}, "also for who comes later"
+    shown.trouble = None
+    studio.now = "3"
+    _, back = await ask(live, shown, "id=x", as_seen(later, {**news["marks"], **later["marks"]}))
+    assert back["parts"] == {"a": "firstx", "b": "secondx", GONE: ""}
+
+
+async def test_what_never_was_there_is_said_with_a_way_on(studio: Watched, shown: Shown) -> None:
+    shown.trouble = fail(Code.NOT_FOUND, "no <b>job</b>", hint="did you mean 'job'?")
+    _, news = await ask(Live(studio), shown, "id=x")
+    assert "<h1>No &lt;b&gt;job&lt;/b&gt;</h1>" in news["parts"][GONE]
+    assert "did you mean &#x27;job&#x27;?" in news["parts"][GONE]
+    assert 'href="/shown"' in news["parts"][GONE]
+
+
+async def test_evaluations_that_were_removed_together_say_so(studio: Watched, shown: Shown) -> None:
+    shown.trouble = fail(Code.NOT_FOUND, "no evaluation")
+    studio.events = [event("EvaluationJobAdded", "j", parent_id=PARENT), event("JobRemoved", "j", name="tiny")]
+    _, news = await ask(Live(studio), shown, f"id={PARENT}")
+    assert "tiny was removed" in news["parts"][GONE]
+    assert f"search={PARENT}" in news["parts"][GONE]
+
+
+async def test_what_somebody_types_stays_though_what_it_began_with_is_gone(studio: Watched, shown: Shown) -> None:
+    shown.page = replace(shown.page, names=("clone",), keeps=True)
+    live = Live(studio)
+    _, news = await ask(live, shown, "clone=x")
+    shown.trouble = fail(Code.NOT_FOUND, "no job")
+    studio.now = "2"
+    _, later = await ask(live, shown, "clone=x", as_seen(news))
+    assert set(later["parts"]) == {GONE}

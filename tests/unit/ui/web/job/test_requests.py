@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from tunebus.contracts.errors import Code, TunebusError, fail
 from tunebus.ui.web.acting import Asking, Done
-from tunebus.ui.web.job.requests import ACTIONS
+from tunebus.ui.web.job.requests import ACTIONS, find
 
 
 @dataclass
@@ -78,6 +78,12 @@ def test_those_that_are_refused_are_named(ledger: Ledger) -> None:
     assert words.startswith("One job held.")
     assert "other: it has ended." in words
     assert "gone: no job 'gone'." in words
+
+
+def test_a_job_that_is_not_there_is_of_no_kind(ledger: Ledger) -> None:
+    with pytest.raises(TunebusError, match="no job 'gone'") as caught:
+        asyncio.run(find(ledger, "gone"))  # type: ignore[arg-type]
+    assert caught.value.problem.param == "id"
 
 
 def test_when_all_are_refused_it_is_an_error(ledger: Ledger) -> None:
