@@ -38,6 +38,7 @@ from tunebus.ui.web.refusals import refusal
 from tunebus.ui.web.security import Application, Guard
 from tunebus.ui.web.studio import Studio, problem_of
 from tunebus.ui.web.theme import BUILD, PLOTLY, PLOTLY_PATH, STATIC, STATIC_PATH, head, theme
+from tunebus.ui.web.unknown import Unknown
 from tunebus.ui.web.words import say
 
 PAGES: tuple[Page, ...] = (
@@ -67,7 +68,8 @@ def build(studio: Studio, port: int) -> Application:
     given = studio.settings
     # A little more than the limit of a file: a form around it has parts of its own.
     limit = given.ui_upload_limit_mb * 1_000_000 + 100_000
-    door = Door(pages(studio, port), given)
+    guarded = password.current(given) is not None
+    door = Door(Unknown(pages(studio, port), PAGES, guarded=guarded), given)
     return Guard(door, hosts=(given.ui_host, *given.ui_allowed_hosts), body_limit=limit)
 
 
@@ -108,7 +110,7 @@ def _routes(app: FastAPI, studio: Studio) -> None:
     acting = Acting(studio, _merged(page.actions for page in PAGES))
 
     async def look(request: Request, path: str) -> Response:
-        page = by_path.get(path)
+        page = by_path.get(path.strip("/"))
         answer = await live.answer(page, request) if page else refusal(_unknown(path))
         answer.headers["x-tunebus-build"] = BUILD
         return answer

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from tunebus.ui.web.markup import Markup
 from tunebus.ui.web.words import client_words
 
 
@@ -83,14 +84,18 @@ def theme() -> Any:
     )
 
 
+def styles() -> Markup:
+    """Links to our styles, `style.css` before those of single pages."""
+    files = sorted(STATIC.glob("*.css"), key=lambda file: (file.name != "style.css", file.name))
+    return Markup("".join(f'<link rel="stylesheet" href="{STATIC_PATH}/{file.name}">' for file in files))
+
+
 def head() -> str:
-    """What goes into each page's head: our styles, `style.css` before those of single pages, our scripts, and what
-    these say."""
+    """What goes into each page's head: our styles, our scripts, and what these say."""
     words = json.dumps(dict(client_words())).replace("<", "\\u003c")
-    styles = sorted(STATIC.glob("*.css"), key=lambda file: (file.name != "style.css", file.name))
     return "".join(
         [
-            *(f'<link rel="stylesheet" href="{STATIC_PATH}/{file.name}">' for file in styles),
+            styles(),
             f'<script type="application/json" id="tb-words">{words}</script>',
             f'<meta name="tb-charts" content="{PLOTLY_PATH}">',
             *(

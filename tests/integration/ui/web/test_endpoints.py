@@ -192,3 +192,22 @@ async def sign_in(browser: httpx.AsyncClient) -> None:
     right = await browser.post(LOGIN, data={"password": WORDS})
     assert right.status_code == 303
     assert browser.cookies
+
+
+async def test_a_person_at_an_address_where_nothing_is_gets_a_page_and_a_script_json(application: Any) -> None:
+    from tunebus.ui.web.app import PAGES
+    from tunebus.ui.web.unknown import Unknown
+
+    transport = httpx.ASGITransport(Unknown(application, PAGES, guarded=False))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url=OURS) as client:
+        answer = await client.get("/nothing/<b>here</b>", headers=PERSON)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "Nothing is shown at /nothing/&lt;b&gt;here&lt;/b&gt;." in answer.text
+        assert all(f'href="/{page.path}"' in answer.text for page in PAGES if not page.beside)
+        backup = await client.get("/download/backup?name=x", headers=PERSON)
+        assert (backup.status_code, "there is no such backup" in backup.text) == (404, True)
+        script = await client.get("/nothing", headers={"accept": "*/*"})
+        assert (script.status_code, script.json()) == (404, {"detail": "Not Found"})
+        there = await client.get("/jobs", headers=PERSON)
+        assert (there.status_code, "gradio_config" in there.text) == (200, True)
