@@ -194,8 +194,8 @@ def _new(call: Call, outcome: Outcome, watch: bool) -> None:
 
 
 def _changed(difference: Mapping[str, Any]) -> str:
-    pairs = (f"{name} {cell(before)} -> {cell(after)}" for name, (before, after) in difference.items())
-    return escape("; ".join(pairs))
+    pairs = (f"{escape(name)} {cell(before)} -> {cell(after)}" for name, (before, after) in difference.items())
+    return "; ".join(pairs)
 
 
 def _show_comparison(call: Call, found: Mapping[str, Any]) -> None:

@@ -391,7 +391,7 @@ def _samples(found: Mapping[str, Any]) -> Group:
         made.add_column(overflow="fold")
         made.add_row("asked", escape(one["prompt"]))
         made.add_row("right", escape(one["reference"]), style="green")
-        made.add_row("base", escape(cell(one["base"])))
+        made.add_row("base", cell(one["base"]))
         for answer in one["answers"]:
             made.add_row(f"step {answer['step']}", escape(answer["answer"]))
         parts += [made, Text()]
