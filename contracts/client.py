@@ -547,7 +547,9 @@ def find_url(home: Path | str | None = None) -> str:
         return url
     folder = Path(home or os.environ.get("TUNEBUS_HOME") or platformdirs.user_data_dir("tunebus")).expanduser()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((folder / "run.json").read_text())["nats_url"])
+        url = json.loads((folder / "run.json").read_text())["nats_url"]
+        if isinstance(url, str):  # null while the studio's own server comes up
+            return url
     raise fail(
         Code.UNAVAILABLE,
         f"no studio runs on {folder}",

@@ -260,9 +260,8 @@ class Studio:
             return
         import psutil
 
-        services = previous.get("services")
         found = []
-        for entry in services.values() if isinstance(services, dict) else ():
+        for entry in previous.get("services", {}).values():
             with contextlib.suppress(psutil.Error, TypeError, KeyError, OSError):
                 process = psutil.Process(int(entry["pid"]))
                 if process.environ().get("TUNEBUS_HOME") == str(self._settings.home):

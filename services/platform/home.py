@@ -123,7 +123,20 @@ class Home:
             document = json.loads(self.run_file.read_text())
         except (OSError, ValueError):
             return None
-        return document if isinstance(document, dict) else None
+        return document if _is_run_file(document) else None
+
+
+def _is_run_file(document: object) -> bool:
+    """Whether a document has the shape of a run file, as far as it goes: older launchers wrote fewer fields."""
+    if not isinstance(document, dict):
+        return False
+    texts = ("home", "namespace", "state", "started_at", "nats_url", "database_url", "ui_url")
+    services = document.get("services", {})
+    return (
+        all(isinstance(document.get(name), str | None) for name in texts)
+        and isinstance(services, dict)
+        and all(isinstance(one, dict) for one in (*services.values(), document.get("defaults", {})))
+    )
 
 
 class HomeLock:

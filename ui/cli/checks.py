@@ -150,19 +150,19 @@ def _studio(call: Call) -> Iterator[Finding]:
             "start it with `tunebus up`",
         )
         return
-    bad = {name: one for name, one in document["services"].items() if one["state"] != "ready"}
+    bad = {name: one for name, one in document["services"].items() if one.get("state") != "ready"}
     if not bad:
         yield _finding("studio", "ok", f"{len(document['services'])} services are ready")
     for name, service in bad.items():
-        problem = service["state"] in ("failing", "dead", "failed")
+        problem = service.get("state") in ("failing", "dead", "failed")
         why = f": {service['error']}" if service.get("error") else ""
         yield _finding(
             f"service {name}",
             "problem" if problem else "warning",
-            f"{service['state']}{why}",
-            f"its log is {service['log']}",
+            f"{service.get('state')}{why}",
+            f"its log is {service.get('log')}",
         )
-    restarted = {name: one["restarts"] for name, one in document["services"].items() if one["restarts"]}
+    restarted = {name: one["restarts"] for name, one in document["services"].items() if one.get("restarts")}
     if restarted:
         counts = ", ".join(f"{name} {count}" for name, count in restarted.items())
         yield _finding("restarts", "warning", counts)

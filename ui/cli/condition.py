@@ -62,14 +62,12 @@ def studio_document(call: Call) -> dict[str, Any]:
     }
     if found is None:
         return document
-    services = found.get("services")
     document.update(found)
     if not _alive(found.get("pid")):
         document["state"] = "down"
-    if isinstance(services, dict):
-        for service in services.values():
-            if service.get("pid") and not _alive(service["pid"]):
-                service["state"], service["pid"] = "dead", None
+    for service in document["services"].values():
+        if service.get("pid") and not _alive(service["pid"]):
+            service["state"], service["pid"] = "dead", None
     return document
 
 

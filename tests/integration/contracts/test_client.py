@@ -341,6 +341,10 @@ def test_the_studio_is_found_by_url_or_by_home(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("TUNEBUS_HOME", str(tmp_path))
     with pytest.raises(TunebusError, match="no studio runs"):
         find_url()
+    for not_yet in ('{"nats_url": null}', '{"services": "x"}', '"x"'):
+        (tmp_path / "run.json").write_text(not_yet)
+        with pytest.raises(TunebusError, match="no studio runs"):
+            find_url()
     (tmp_path / "run.json").write_text('{"nats_url": "nats://home"}')
     assert find_url() == "nats://home"
     monkeypatch.setenv("TUNEBUS_NATS_URL", "nats://set")

@@ -176,6 +176,18 @@ def test_doctor_names_a_port_that_the_next_start_cannot_have(run: Run, monkeypat
     assert "TUNEBUS_NATS_PORT" in found["hint"]
 
 
+@pytest.mark.parametrize("services", ["x", {"nats": {}}])
+def test_a_run_file_of_an_odd_shape_is_no_defect(run: Run, tmp_path: Path, services: object) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "run.json").write_text(
+        json.dumps({"pid": os.getpid(), "state": "ready", "services": services})
+    )
+    for command in ("status", "doctor"):
+        ended = run(command)
+        assert ended.code in (0, 6)
+        assert "defect" not in ended.err
+
+
 def test_the_bus_is_let_go_of_whatever_happens(run: Run, bus: FakeBus) -> None:
     bus.answer("GetModel", fail(Code.NOT_FOUND, "no"))
     run("model", "show", "x")
