@@ -1586,7 +1586,18 @@ class AsyncMethods(Protocol):
         as_of: int | str | None = None,
         from_position: int | None = None,
         since: int | str | None = None,
-        aggregate: str | None = None,
+        aggregate: Literal[
+            "dataset",
+            "model",
+            "adapter",
+            "prompt",
+            "config",
+            "fine_tuning_job",
+            "evaluation_job",
+            "export_job",
+            "database",
+        ]
+        | None = None,
         entity_id: str | None = None,
         type: str | None = None,
         actor: str | None = None,
@@ -1644,7 +1655,18 @@ class AsyncMethods(Protocol):
         after: str | None = None,
         from_moment: int | str | None = None,
         to_moment: int | str | None = None,
-        aggregate: str | None = None,
+        aggregate: Literal[
+            "dataset",
+            "model",
+            "adapter",
+            "prompt",
+            "config",
+            "fine_tuning_job",
+            "evaluation_job",
+            "export_job",
+            "database",
+        ]
+        | None = None,
         entity_id: str | None = None,
     ) -> Page:
         """What differs between the state after one moment and the state after a later one, entity by entity and
@@ -3316,7 +3338,18 @@ class Methods(Protocol):
         as_of: int | str | None = None,
         from_position: int | None = None,
         since: int | str | None = None,
-        aggregate: str | None = None,
+        aggregate: Literal[
+            "dataset",
+            "model",
+            "adapter",
+            "prompt",
+            "config",
+            "fine_tuning_job",
+            "evaluation_job",
+            "export_job",
+            "database",
+        ]
+        | None = None,
         entity_id: str | None = None,
         type: str | None = None,
         actor: str | None = None,
@@ -3374,7 +3407,18 @@ class Methods(Protocol):
         after: str | None = None,
         from_moment: int | str | None = None,
         to_moment: int | str | None = None,
-        aggregate: str | None = None,
+        aggregate: Literal[
+            "dataset",
+            "model",
+            "adapter",
+            "prompt",
+            "config",
+            "fine_tuning_job",
+            "evaluation_job",
+            "export_job",
+            "database",
+        ]
+        | None = None,
         entity_id: str | None = None,
     ) -> Page:
         """What differs between the state after one moment and the state after a later one, entity by entity and

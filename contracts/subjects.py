@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from tunebus.contracts.errors import Code, fail
 
@@ -16,7 +17,10 @@ FINE_TUNING_JOB = "fine_tuning_job"
 EVALUATION_JOB = "evaluation_job"
 EXPORT_JOB = "export_job"
 DATABASE = "database"
-AGGREGATES = (DATASET, MODEL, ADAPTER, PROMPT, CONFIG, FINE_TUNING_JOB, EVALUATION_JOB, EXPORT_JOB, DATABASE)
+Aggregate = Literal[
+    "dataset", "model", "adapter", "prompt", "config", "fine_tuning_job", "evaluation_job", "export_job", "database"
+]
+AGGREGATES: tuple[str, ...] = get_args(Aggregate)
 JOB_KINDS = (FINE_TUNING_JOB, EVALUATION_JOB, EXPORT_JOB)
 
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,30}")

@@ -395,9 +395,7 @@ def _transfer(connection: Connection, transfer_id: str, type: str, what: str) ->
 
 def _get_command_outcome(connection: Connection, query: ask.GetCommandOutcome) -> Document:
     inbox = ledger_view.inbox
-    outcome: Document | None = connection.scalar(
-        select(inbox.c.outcome).where(inbox.c.command_id == query.command_id.lower())
-    )
+    outcome: Document | None = connection.scalar(select(inbox.c.outcome).where(inbox.c.command_id == query.command_id))
     if outcome is None:
         raise fail(
             Code.NOT_FOUND,

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from tunebus.contracts.numbers import Int64
 from tunebus.contracts.queries.query import List, Moment, Paged, Query
+from tunebus.contracts.subjects import Aggregate
+
+
+def _command_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise ValueError("must be a UUID, as the id of every command is") from None
+
+
+CommandId = Annotated[str, AfterValidator(_command_id)]
 
 
 class ListEvents(List):
@@ -14,7 +26,7 @@ class ListEvents(List):
 
     from_position: Annotated[int, Field(ge=0, lt=2**63, alias="from")] = 0
     since: Annotated[Moment | None, Field(description="what happened after this position or time")] = None
-    aggregate: str | None = None
+    aggregate: Aggregate | None = None
     entity_id: str | None = None
     type: str | None = None
     actor: str | None = None
@@ -34,7 +46,7 @@ class ListChanges(Paged):
 
     from_moment: Annotated[Moment, Field(alias="from", description="a position or a time; 0 is before all")] = 0
     to_moment: Annotated[Moment | None, Field(alias="to", description="a later position or time; now if absent")] = None
-    aggregate: str | None = None
+    aggregate: Aggregate | None = None
     entity_id: str | None = None
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -45,7 +57,7 @@ class GetCommandOutcome(Query):
 
     answers = "outcome"
 
-    command_id: str
+    command_id: CommandId
 
 
 class GetCommandProgress(Query):
@@ -55,7 +67,7 @@ class GetCommandProgress(Query):
 
     answers = "progress"
 
-    command_id: str
+    command_id: CommandId
 
 
 class GetDatabase(Query):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 from tunebus.contracts import queries as ask
 from tunebus.contracts.errors import Code, TunebusError
 from tunebus.contracts.events import RecordedEvent
-from tunebus.contracts.identifiers import timestamp, utc_now
+from tunebus.contracts.identifiers import new_id, timestamp, utc_now
 from tunebus.projections import queries, standing, tables
 from tunebus.projections.rebuild import Record, ensure
 from tunebus.services.platform import database, deadletters, schema
@@ -209,7 +209,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(studio: Engine) -> None:
     assert "'tuned0'" in problem.message
     parent = added("EvaluationJobAdded")[0].data["parent_id"]
     assert "parent" in (refusal(studio, ask.GetEvaluationJob(id=parent)).hint or "")
-    for query in (ask.GetConfig(id="x"), ask.GetDeadLetter(id=5), ask.GetCommandOutcome(command_id="x")):
+    for query in (ask.GetConfig(id="x"), ask.GetDeadLetter(id=5), ask.GetCommandOutcome(command_id=new_id())):
         assert refusal(studio, query).code == Code.NOT_FOUND
 
 

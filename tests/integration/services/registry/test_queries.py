@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tunebus.contracts import queries
@@ -247,7 +248,7 @@ async def test_an_outcome_is_kept_for_whoever_asks(running: Running) -> None:
     outcome = await running.client.send("AddConfig", {"type": "custom", "config": {}})
     kept = await running.client.query("GetCommandOutcome", {"command_id": outcome.command_id})
     assert kept["id"] == outcome.id
-    assert (await refusal(running, "GetCommandOutcome", {"command_id": "0" * 36})).code == "not_found"
+    assert (await refusal(running, "GetCommandOutcome", {"command_id": str(UUID(int=0))})).code == "not_found"
 
 
 async def test_a_call_with_wrong_arguments_is_refused_in_words(running: Running) -> None:
