@@ -49,6 +49,9 @@ class Printer(Watcher):
         why = f"  {_plain(service.error)}" if service.error and state not in ("ready", "done") else ""
         self._console.print(f"  [{colour}]{state:<10}[/] {service.name}{why}", soft_wrap=True)
 
+    def warned(self, message: str) -> None:
+        self._console.print(f"  [yellow]warning[/]    {_plain(message)}", soft_wrap=True)
+
     def ready(self, document: Mapping[str, Any]) -> None:
         if self._machine:
             print(json.dumps(document), flush=True)

@@ -39,6 +39,9 @@ class Watcher:
     def changed(self, service: Service) -> None:
         """A service has another state, pid or error."""
 
+    def warned(self, message: str) -> None:
+        """Something looks wrong that may come right later."""
+
     def ready(self, document: Mapping[str, Any]) -> None:
         """Every service is ready for the first time; `document` is the run file."""
 
@@ -76,6 +79,8 @@ class Studio:
         lock.acquire()
         try:
             self._end_leftovers()
+            for root in self._settings.missing_roots:
+                self._watcher.warned(f"TUNEBUS_DATASET_ROOTS: there is no folder {root}")
             if self._ui:
                 password.demand(self._settings)
                 self._settings = self._settings.model_copy(update={"ui_port": plan.claim_ui_port(self._settings)})

@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         return (self.dataset_roots or (self.home, Path.cwd())) + adapters
 
     @property
+    def missing_roots(self) -> tuple[Path, ...]:
+        """Folders that are set to be read and are not there: a disk may be mounted later, or a name be misspelt."""
+        return tuple(root for root in self.dataset_roots if not os.path.isdir(root))  # noqa: PTH112  never raises
+
+    @property
     def ledger_url(self) -> str:
         """SQLAlchemy URL of the ledger. PostgreSQL URLs get the psycopg driver."""
         if self.database_url is None:

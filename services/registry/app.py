@@ -199,6 +199,8 @@ async def opened(settings: Settings, home: Home) -> AsyncIterator[tuple[BusClien
 async def main(service: Service) -> None:
     """Serve until told to stop."""
     home = service.home.create()
+    for root in service.settings.missing_roots:
+        _log.warning("a folder of TUNEBUS_DATASET_ROOTS is not there", extra={"folder": str(root)})
     subjects: Subjects = service.settings.subjects
     async with opened(service.settings, home) as (client, engines):
 

@@ -101,6 +101,12 @@ def _home(call: Call) -> Iterator[Finding]:
     yield _finding("home", "ok", f"{call.settings.home}{new}")
 
 
+def _dataset_roots(call: Call) -> Iterator[Finding]:
+    for root in call.settings.missing_roots:
+        hint = "make or mount it, or correct TUNEBUS_DATASET_ROOTS"
+        yield _finding("dataset roots", "warning", f"there is no folder {root}", hint)
+
+
 def _disk(call: Call) -> Iterator[Finding]:
     for path in dict.fromkeys((_existing(call.settings.home), _existing(call.settings.artifacts))):
         free = shutil.disk_usage(path).free
@@ -306,6 +312,7 @@ CHECKS: tuple[Check, ...] = (
     _packages,
     _nats_server,
     _home,
+    _dataset_roots,
     _disk,
     _processor,
     _gpu,

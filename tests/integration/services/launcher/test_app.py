@@ -147,7 +147,7 @@ def test_a_service_that_cannot_start_says_why(make_studio: MakeStudio) -> None:
 
 
 def test_a_service_that_no_restart_can_mend_ends_the_studio_with_its_words(make_studio: MakeStudio) -> None:
-    studio = make_studio(start=False, TUNEBUS_DATABASE_URL="sqlite:///:memory:")
+    studio = make_studio(start=False, TUNEBUS_DATABASE_URL="sqlite:///:memory:", TUNEBUS_DATASET_ROOTS="/mounted/later")
     refused = launch(studio, "--no-ui", "--json")
     assert refused.returncode == 3
     problem = json.loads(refused.stderr.splitlines()[-1])
@@ -155,6 +155,7 @@ def test_a_service_that_no_restart_can_mend_ends_the_studio_with_its_words(make_
     assert "sqlite:///path" in problem["hint"]
     assert "restarting" not in refused.stderr
     assert studio.processes() == []
+    assert "TUNEBUS_DATASET_ROOTS: there is no folder /mounted/later" in refused.stderr  # a warning all the same
 
 
 def test_wrong_settings_are_refused_before_anything_starts(make_studio: MakeStudio) -> None:

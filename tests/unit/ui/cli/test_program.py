@@ -163,6 +163,17 @@ def test_doctor_names_the_setting_that_is_wrong(run: Run, monkeypatch: pytest.Mo
     assert "TUNEBUS_TRAINERS: must be a whole number, not 'many'" in run("doctor").out
 
 
+def test_doctor_warns_of_a_dataset_root_that_is_not_there(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TUNEBUS_DATASET_ROOTS", f"{tmp_path}:{tmp_path / 'later'}")
+    found = [one for one in json.loads(run("doctor", "--json").out)["checks"] if one["name"] == "dataset roots"]
+    assert [(one["state"], one["message"]) for one in found] == [
+        ("warning", f"there is no folder {tmp_path / 'later'}")
+    ]
+    assert "TUNEBUS_DATASET_ROOTS" in found[0]["hint"]
+
+
 def test_doctor_names_a_port_that_the_next_start_cannot_have(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
