@@ -1,4 +1,5 @@
-"""Database: size and position of the record, export and import, backup and verify, and what the command line does."""
+"""Database: size and position of the record, export and import, verify, rebuild and backup, and what is left to the
+command line."""
 
 from __future__ import annotations
 
@@ -34,6 +35,7 @@ from tunebus.ui.web.markup import (
 )
 from tunebus.ui.web.operator import Action, Run
 from tunebus.ui.web.page import Arguments, Page, html, part
+from tunebus.ui.web.storage import size_of
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
 
@@ -44,7 +46,7 @@ SQLITE = "sqlite:///"
 
 def build(studio: Studio, blocks: Any) -> None:
     html(join([tag("h1", say("database.title")), tag("p", say("database.lead"), kind="tb-lead")]))
-    for name in ("record", "imported", "export", "import", "verify", "backup", "commands"):
+    for name in ("record", "imported", "export", "import", "verify", "rebuild", "backup", "commands"):
         part(name)
 
 
@@ -60,6 +62,7 @@ async def read(studio: Studio, arguments: Arguments) -> Mapping[str, Markup]:
         "export": section(say("database.export.title"), *_export(exports)),
         "import": section(say("database.import.title"), *_import(imports)),
         "verify": section(say("database.verify.title"), *_verify(studio)),
+        "rebuild": section(say("database.rebuild.title"), *_rebuild(studio)),
         "backup": section(say("database.backup.title"), *_backup(studio)),
         "commands": section(say("database.commands.title"), *_commands(studio)),
     }
@@ -88,10 +91,9 @@ def _telemetry(studio: Studio) -> str:
     url = studio.settings.telemetry_url
     if not url.startswith(SQLITE):
         return say("database.state.telemetry_same")
-    try:
-        size = Path(url.removeprefix(SQLITE)).stat().st_size
-    except OSError:
-        size = 0
+    file = Path(url.removeprefix(SQLITE))
+    # What was written last is in the log beside it, for long most of it.
+    size = sum(size_of(one).bytes for one in (file, file.with_name(f"{file.name}-wal")))
     return say("database.state.telemetry_there", size=bytes_text(size))
 
 
@@ -216,6 +218,17 @@ def _verify(studio: Studio) -> list[Markup]:
     return parts
 
 
+def _rebuild(studio: Studio) -> list[Markup]:
+    run, words = _standing(studio, "rebuild")
+    parts = [tag("p", say("database.rebuild.lead"), kind="tb-small"), _begin(studio, "rebuild"), *words]
+    if run is not None and run.found is not None:
+        rows = sum(run.found["rows"].values())
+        said = say("database.rebuild.ok", rows=f"{rows:,}", position=run.found["position"])
+        ended = [Markup(" "), say("database.verify.ended"), Markup(" "), ago(run.ended_at, utc_now())]
+        parts.append(banner(join([said, tag("span", *ended, kind="tb-small")]), "success"))
+    return parts
+
+
 def _backup(studio: Studio) -> list[Markup]:
     run, words = _standing(studio, "backup")
     parts = [tag("p", say("database.backup.lead"), kind="tb-small"), _begin(studio, "backup"), *words]
@@ -239,7 +252,6 @@ def _backup(studio: Studio) -> list[Markup]:
 def _commands(studio: Studio) -> list[Markup]:
     home = f" --home {shlex.quote(str(studio.settings.home))}"
     commands = {
-        "rebuild": f"tunebus db rebuild{home}",
         "restore": "tunebus db restore FILE --home NEW-HOME",
         "upgrade": f"tunebus db upgrade{home}",
     }
@@ -270,6 +282,12 @@ async def verify_database(asking: Asking) -> Done:
     """Begin to compare the projections with a rebuild. Errors: `wrong_state` while something runs."""
     asking.studio.operator.start("verify")
     return Done(words=say("database.verify.begun"))
+
+
+async def rebuild_database(asking: Asking) -> Done:
+    """Begin to build every projection anew beside the live ones. Errors: `wrong_state` while something runs."""
+    asking.studio.operator.start("rebuild")
+    return Done(words=say("database.rebuild.begun"))
 
 
 async def backup_database(asking: Asking) -> Done:
@@ -342,6 +360,7 @@ PAGE = Page(
     group="studio",
     actions={
         "verify_database": verify_database,
+        "rebuild_database": rebuild_database,
         "backup_database": backup_database,
         "import_document": import_document,
     },

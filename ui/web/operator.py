@@ -1,6 +1,8 @@
-"""The operator's commands that only read: verifying and backing up, each in a process of its own, one at a time.
+"""The operator's commands that work beside a running studio and change nothing of its record: verifying, backing up
+and building the projections anew, each in a process of its own, one at a time.
 
-What changes the database beside the bus (rebuild, restore, upgrade) is not run from here: see docs/ui.md.
+What wants the studio down, or changes the record beside the bus (restore, upgrade), is not run from here: see
+docs/ui.md.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from tunebus.contracts.identifiers import timestamp, utc_now
 from tunebus.services.platform.process import die_with_parent
 from tunebus.services.platform.settings import PREFIX, Settings
 
-Action = Literal["verify", "backup"]
-ACTIONS: tuple[Action, ...] = ("verify", "backup")
+Action = Literal["verify", "rebuild", "backup"]
+ACTIONS: tuple[Action, ...] = ("verify", "rebuild", "backup")
 
 MODULE = "tunebus.services.registry.database"
 LONGEST_SECONDS = 3600.0

@@ -150,6 +150,9 @@ def test_the_record_leaves_comes_back_is_verified_and_backed_up(
 
     page.get_by_role("button", name="Verify now").click()
     expect(page.locator("#tb-verify")).to_contain_text("Every projection is what the record says", timeout=SOON)
+    page.get_by_role("button", name="Rebuild now").click()
+    expect(page.locator("#tb-rebuild .tb-banner-success")).to_contain_text("was built anew", timeout=SOON)
+    expect(page.locator("#tb-record")).to_contain_text("live, built at position")
     page.get_by_role("button", name="Back up now").click()
     expect(page.locator("#tb-backup .tb-banner-success")).to_contain_text("events, up to position", timeout=SOON)
     with page.expect_download() as downloading:
