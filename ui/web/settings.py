@@ -22,7 +22,7 @@ from tunebus.services.platform.logs import redact
 from tunebus.services.platform.settings import PREFIX, Settings
 from tunebus.ui.web import storage
 from tunebus.ui.web.login import LOGOUT
-from tunebus.ui.web.markup import Markup, banner, bytes_text, icon, join, link, pairs, section, table, tag, text
+from tunebus.ui.web.markup import Markup, banner, icon, join, link, pairs, section, table, tag, text
 from tunebus.ui.web.page import Arguments, Page, html, part
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
@@ -213,29 +213,31 @@ def _examine(studio: Studio) -> list[Document]:
 
 
 async def measure(studio: Studio, arguments: Arguments) -> Markup:
-    """What files take, by kind, and orphans."""
+    """What files take, by kind, and orphans, in the units of the doctor above."""
+    from tunebus.ui.cli.terminal import byte_size
+
     found: storage.Storage = await studio.shared("storage", STORAGE_SECONDS, lambda: _measure(studio))
     total = storage.Amount()
     rows: list[tuple[object, ...]] = []
     for kind, amount in found.kinds.items():
         total.add(amount)
         if amount.files:
-            rows.append((say(f"settings.storage.{kind}"), f"{amount.files:,}", bytes_text(amount.bytes)))
+            rows.append((say(f"settings.storage.{kind}"), f"{amount.files:,}", byte_size(amount.bytes)))
     rows.append(
         (
             tag("strong", say("settings.storage.total")),
             f"{total.files:,}",
-            tag("strong", bytes_text(total.bytes)),
+            tag("strong", byte_size(total.bytes)),
         )
     )
-    rows.append((say("settings.storage.free"), Markup(""), bytes_text(found.free)))
+    rows.append((say("settings.storage.free"), Markup(""), byte_size(found.free)))
     heads = [say(f"settings.storage.{name}") for name in ("kind", "files", "size")]
     parts = [table(heads, rows), tag("p", say("settings.storage.note"), kind="tb-small")]
     parts.append(tag("h3", say("settings.storage.orphans")))
     if not found.orphaned.files:
         return join([*parts, tag("p", say("settings.storage.orphans_none"), kind="tb-small")])
-    parts.append(tag("p", say("settings.storage.orphans_lead", size=bytes_text(found.orphaned.bytes)), kind="tb-small"))
-    orphans = [(tag("code", path), f"{one.files:,}", bytes_text(one.bytes)) for path, one in found.orphans.items()]
+    parts.append(tag("p", say("settings.storage.orphans_lead", size=byte_size(found.orphaned.bytes)), kind="tb-small"))
+    orphans = [(tag("code", path), f"{one.files:,}", byte_size(one.bytes)) for path, one in found.orphans.items()]
     heads = [say(f"settings.storage.{name}") for name in ("orphan", "files", "size")]
     return join([*parts, table(heads, orphans, kind="tb-stack")])
 
