@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 ORDINARY_MODEL_FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi3")
 
@@ -20,13 +20,20 @@ def _finite(value: float) -> float:
     return value
 
 
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
 def _not_empty(modules: str | list[str]) -> str | list[str]:
     if not modules:
         raise ValueError("must name a module; all-linear is every linear layer")
     return modules
 
 
-Finite = Annotated[float, AfterValidator(_finite)]
+Finite = Annotated[float, BeforeValidator(_no_boolean), AfterValidator(_finite)]
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
 Positive = Annotated[Finite, Field(gt=0)]
 Share = Annotated[Finite, Field(gt=0, le=1)]
 Epochs = Annotated[Finite, Field(gt=0, le=1_000_000)]
@@ -79,18 +86,18 @@ class TrainingArguments(Settings):
     early_stopping_patience: Count | None = None
     early_stopping_threshold: Annotated[Finite, Field(ge=0)] = 0.0
     eval_samples: Annotated[int, Field(ge=0, le=16, strict=True)] = 3
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 42
 
 
 class GenerationSettings(Settings):
     """How an answer is produced; greedy unless a temperature is given."""
 
-    max_new_tokens: Annotated[int, Field(gt=0, le=4096)] = 64
+    max_new_tokens: Annotated[Whole, Field(gt=0, le=4096)] = 64
     temperature: Annotated[Finite, Field(ge=0)] = 0.0
     top_p: Share = 1.0
-    top_k: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    top_k: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
     repetition_penalty: Positive = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] | None = None
 
 
 class QuantizationSettings(Settings):

@@ -116,6 +116,8 @@ async def test_conformance_19_every_wrong_field_is_refused_at_once_in_its_own_wo
 CANNOT_BE_DONE: list[tuple[dict[str, Any], str, Code]] = [
     ({"learning_rate": 0}, "learning_rate", Code.INVALID),
     ({"adapter_name": "no spaces"}, "adapter_name", Code.INVALID),
+    ({"num_epochs": True}, "num_epochs", Code.INVALID),
+    ({"training_arguments": {"num_train_epochs": True}}, "training_arguments.num_train_epochs", Code.INVALID),
     ({"adapter_name": "--help"}, "adapter_name", Code.INVALID),
     ({"adapter_name": "0197A3F2-7c00-7000-8000-00000000ffff"}, "adapter_name", Code.INVALID),
     ({"framework_type": "jax"}, "framework_type", Code.NOT_SUPPORTED),

@@ -29,6 +29,18 @@ def test_equal_bodies_have_one_hash_however_they_are_written(document: object) -
     assert read("training_arguments", document) == expected  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "written", ["num_train_epochs: true", '{"num_train_epochs": true}', {"num_train_epochs": True}]
+)
+def test_true_is_no_number_and_numbers_are_in_every_spelling(written: object) -> None:
+    code, param, words = refusal("training_arguments", written)
+    assert (code, param) == ("invalid", "config.num_train_epochs")
+    assert words.startswith("must be a number, not True")
+    assert refusal("generation", "seed: false\ntop_k: true")[0] == "invalid"
+    for number in ("1", "1.0", "1e0", '"1"'):
+        assert read("training_arguments", f"num_train_epochs: {number}").config == {"num_train_epochs": 1.0}
+
+
 def test_a_body_says_only_what_it_was_given() -> None:
     assert read("lora", "r: 8").config == {"r": 8}
 
