@@ -199,12 +199,12 @@ def in_plain_words(item: Mapping[str, Any]) -> str:
 
 def _plainly(item: Mapping[str, Any]) -> str:
     kind, _, rest = str(item["type"]).partition("_")
+    if rest == "parsing_size" or (kind == "float" and type(item["input"]) is int):  # of a size that no float has
+        return "must be a smaller number"
     if kind in _KINDS and rest in _OF_KIND:
         return _KINDS[kind]
     if item["type"] == "string_unicode":
         return "must be text in UTF-8"
-    if rest == "parsing_size":
-        return "must be a smaller number"
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "string_pattern_mismatch":
         pattern = message.partition("'")[2].removesuffix("'")
@@ -216,5 +216,8 @@ def _plainly(item: Mapping[str, Any]) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no whole number of more than 4,300 digits
+        return "one of thousands of digits"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -14,6 +14,7 @@ from tunebus.contracts.errors import Code, fail
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
+_LONGEST_INTEGER = 300  # digits; a float ends at 308, Python's own reading at 4,300
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # A text without an end goes to the end: looked for again from each of its quotes, a message would take hours.
@@ -121,8 +122,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int:
-    if len(text) > 20:
-        raise fail(Code.MALFORMED, f"{text[:40]} is beyond every database's range")
+    """What no float can be is refused here, with words of ours; fields that have a smaller bound say so by name."""
+    if len(text) > _LONGEST_INTEGER:
+        raise fail(Code.MALFORMED, f"{text[:40]}… is beyond every JSON reader's range")
     return int(text)
 
 
@@ -130,6 +132,8 @@ def _integer(text: str) -> int:
 _STYLE: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
 _write = json.JSONEncoder(**_STYLE).encode
 _write_sorted = json.JSONEncoder(**_STYLE, sort_keys=True).encode
-_read = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys).decode
+_read = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite, parse_int=_integer, object_pairs_hook=_unique_keys
+).decode
 # Of whole numbers it takes what Python does: earlier studios recorded some that no message may hold today.
 _DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys)

@@ -76,6 +76,13 @@ def test_a_wrong_value_is_told_in_plain_words(field: str, value: object, words: 
     assert refused.value.problem.message == words
 
 
+def test_a_number_too_large_for_a_float_is_told_as_one() -> None:
+    for power, shown in ((400, f"1{'0' * 76}..."), (5000, "one of thousands of digits")):
+        with pytest.raises(TunebusError) as refused:
+            validate(StartFineTuningJob, {"base_model_id": "m", "dataset_id": "d", "learning_rate": 10**power})
+        assert refused.value.problem.message == f"must be a smaller number, not {shown}"
+
+
 @pytest.mark.parametrize(
     ("command", "field", "value", "words"),
     [

@@ -20,9 +20,12 @@ SENT: dict[str, type[BaseModel]] = {
 }
 
 
+BOUNDS = {"maximum", "exclusiveMaximum", "le", "lt"}  # the latter are pydantic's, of a field with a check of its own
+
+
 def unbounded(schema: Any, path: str = "") -> Iterator[str]:
     if isinstance(schema, dict):
-        if schema.get("type") == "integer" and not {"maximum", "exclusiveMaximum"} & set(schema):
+        if schema.get("type") == "integer" and not BOUNDS & set(schema):
             yield path
         for name, part in schema.items():
             yield from unbounded(part, f"{path}.{name}" if name not in ("properties", "$defs", "anyOf") else path)

@@ -33,7 +33,8 @@ from tunebus.contracts.errors import Code, TunebusError
         (b'{"\\uDFFF": 1}', Code.MALFORMED, "half a surrogate pair"),
         (b'{"a": -1e999}', Code.MALFORMED, "-1e999 is beyond"),
         (b'{"a": "x\\u0000y"}', Code.MALFORMED, "NUL character"),
-        (b"9" * 5000, Code.MALFORMED, "not JSON"),  # Python's own limit on integers
+        (b"9" * 5000, Code.MALFORMED, "is beyond every JSON reader's range"),
+        (b'{"a": -1%s}' % (b"0" * 400), Code.MALFORMED, "is beyond every JSON reader's range"),
     ],
 )
 def test_what_is_no_proper_json_is_refused(body: bytes, code: Code, words: str) -> None:
@@ -56,6 +57,10 @@ def test_brackets_in_texts_are_no_nesting() -> None:
 
 def test_a_whole_surrogate_pair_is_a_character() -> None:
     assert strictjson.loads(b'"\\ud83d\\ude00"') == "\U0001f600"
+
+
+def test_a_number_that_fields_may_refuse_by_name_is_read() -> None:
+    assert strictjson.loads(b'{"id": 999999999999999999999999}') == {"id": 10**24 - 1}
 
 
 def test_64_levels_are_allowed() -> None:
