@@ -69,6 +69,9 @@ async def test_conformance_14_a_placeholder_that_is_no_column_is_refused_naming_
     for broken in ("{question", "question}", "{}", "{question.upper}", "{question!r}"):
         refused = await running.refused("AddPrompt", **{**whole, "input_template": broken})
         assert refused.param == "input_template", broken
+    for silent in ("{completion}", "{input} {answer}: {completion}"):
+        refused = await running.refused("AddPrompt", **{**whole, "prompt_template": silent})
+        assert (refused.code, refused.param) == (Code.INVALID, "prompt_template"), silent
     assert running.events("PromptAdded") == []
 
 

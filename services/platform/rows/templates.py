@@ -88,6 +88,12 @@ def parse(template: str) -> Parts:
 
 def check(templates: PromptTemplates, features: Sequence[str]) -> list[Problem]:
     """Everything wrong with a prompt's templates for a dataset with these features; empty when they fit."""
+    problems, parsed = _unreadable(templates, features)
+    return problems or _pointless(parsed)
+
+
+def _unreadable(templates: PromptTemplates, features: Sequence[str]) -> tuple[list[Problem], dict[str, Parts]]:
+    """What keeps a row from being rendered; and the templates' parts."""
     problems = []
     parsed: dict[str, Parts] = {}
     for field, extra in (
@@ -118,7 +124,46 @@ def check(templates: PromptTemplates, features: Sequence[str]) -> list[Problem]:
                 hint="write {completion} once, where the answer begins",
             )
         )
-    return problems
+    return problems, parsed
+
+
+def _pointless(parsed: Mapping[str, Parts]) -> list[Problem]:
+    """Templates that could be rendered, but would teach nothing: the model is not given the input, or is given the
+    answer. Of an answer that repeats what it was asked, some columns may be given.
+    """
+    places = _answer_places(parsed["prompt_template"], parsed["completion_template"])
+    assert places is not None
+    before = _columns(places[0])
+    given = _columns(parsed.get("input_template", []))
+    answer = _columns(parsed["completion_template"])
+    asked = given - answer
+    if asked and INPUT not in before and not asked & before:
+        named = " and ".join(f"{{{name}}}" for name in sorted(asked))
+        return [
+            Problem(
+                code=Code.INVALID,
+                message=f"leaves the input out: neither {{input}} nor {named} stands before the answer, so that every "
+                "row asks the same",
+                param="prompt_template",
+                hint="write {input} where the input belongs, for example {input}\n{completion}",
+            )
+        ]
+    shown = before - {INPUT} | (given if INPUT in before else set())
+    if answer and answer <= shown:
+        named = " and ".join(f"{{{name}}}" for name in sorted(answer))
+        return [
+            Problem(
+                code=Code.INVALID,
+                message=f"gives the answer away: {named} stands before the place where the answer begins",
+                param="input_template" if INPUT in before and answer <= given else "prompt_template",
+                hint="leave it out of what the model is given",
+            )
+        ]
+    return []
+
+
+def _columns(parts: Parts) -> set[str]:
+    return {part.name for part in parts if isinstance(part, Column)}
 
 
 def required(field: str, features: Sequence[str]) -> Problem:
@@ -129,10 +174,12 @@ def required(field: str, features: Sequence[str]) -> Problem:
 
 
 class Renderer:
-    """A prompt's templates, parsed once. Errors: `invalid`, as `check` finds them."""
+    """A prompt's templates, parsed once. Errors: `invalid` where they cannot be rendered; what `check` finds pointless
+    is rendered all the same, as adapters were once trained on it.
+    """
 
     def __init__(self, templates: PromptTemplates, features: Sequence[str]) -> None:
-        problems = check(templates, features)
+        problems, _ = _unreadable(templates, features)
         if problems:
             raise TunebusError(combine(problems))
         self._input = parse(templates.input_template)

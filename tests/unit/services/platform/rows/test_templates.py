@@ -75,6 +75,40 @@ class TestCheck:
         (problem,) = check(templates("{completion} {input} {completion}"), ["q", "a"])
         assert "more than once" in problem.message
 
+    @pytest.mark.parametrize(
+        ("prompt", "given", "answer", "param", "words"),
+        [
+            ("{completion}", "{q}", "{a}", "prompt_template", "leaves the input out: neither {input} nor {q}"),
+            ("Answer: {a}", "{q}", "{a}", "prompt_template", "leaves the input out"),
+            ("{r} {completion}", "{q}", "{a}", "prompt_template", "leaves the input out"),
+            ("{completion} {input}", "{q}", "{a}", "prompt_template", "leaves the input out"),
+            ("Q {a} {input} {completion}", "{q}", "{a}", "prompt_template", "gives the answer away: {a}"),
+            ("Q {input} {a}", "{q}", "{a}!", "prompt_template", "gives the answer away: {a}"),
+            ("{input} {completion}", "{q} {a}", "{a}", "input_template", "gives the answer away: {a}"),
+        ],
+    )
+    def test_what_would_teach_nothing(self, prompt: str, given: str, answer: str, param: str, words: str) -> None:
+        asked = templates(prompt, given, answer)
+        (problem,) = check(asked, ["q", "a", "r"])
+        assert problem.param == param
+        assert words in problem.message
+        assert Renderer(asked, ["q", "a", "r"]).render({"q": "Why?", "a": "So."}).completion, "what was kept is read"
+
+    @pytest.mark.parametrize(
+        ("prompt", "given", "answer"),
+        [
+            ("Q {input} {a}", "{q}", "{a}"),
+            ("Q: {q} A: {completion}", "{q} {r}", "{a}"),
+            ("{completion}", "Write on.", "{a}"),
+            ("{input}{completion}", "{q}", "{q} {a}"),
+            ("{completion}", "{a}", "{a}"),
+        ],
+    )
+    def test_an_input_in_its_own_words_and_an_answer_that_repeats_it_are_fine(
+        self, prompt: str, given: str, answer: str
+    ) -> None:
+        assert check(templates(prompt, given, answer), ["q", "a", "r"]) == []
+
     def test_the_renderer_refuses_what_check_finds(self) -> None:
         with pytest.raises(TunebusError):
             Renderer(templates(given="{x}"), ["q", "a"])
