@@ -24,7 +24,7 @@ from tunebus.contracts.subjects import (
 )
 from tunebus.ui.web.acting import Asking, Done
 from tunebus.ui.web.forms import labelled
-from tunebus.ui.web.job.names import state_badge
+from tunebus.ui.web.job.names import sender, state_badge
 from tunebus.ui.web.listing import option
 from tunebus.ui.web.markup import (
     Markup,
@@ -233,7 +233,7 @@ def _event_table(events: Sequence[Document], arguments: Arguments) -> Markup:
             _time(event["recorded_at"]),
             event["type"],
             _entity(event),
-            _actor(event),
+            sender(event["actor"]),
             tag("span", _in_short(event["data"]), kind="tb-small"),
         )
         rows.append(tag("tr", *(tag("td", cell) for cell in cells), data_key=position))
@@ -253,11 +253,6 @@ def _entity(event: Mapping[str, Any]) -> Markup:
     if aggregate == DATABASE:
         return join([kind, Markup(" "), link(name, "/database")])
     return join([kind, Markup(" "), link(name, _PLACES[aggregate], id=entity_id)])
-
-
-def _actor(event: Mapping[str, Any]) -> str | None:
-    """Who sent it; a worker that claims a job is named `worker …` in the record, and plainly by all it sends itself."""
-    return event["actor"] and str(event["actor"]).removeprefix("worker ")
 
 
 def _in_short(data: Any) -> str:
@@ -300,7 +295,7 @@ async def event(studio: Studio, arguments: Arguments) -> Markup:
         [
             (say("activity.event.entity"), _entity(one)),
             (say("activity.event.recorded"), moment(one["recorded_at"])),
-            (say("activity.event.actor"), _actor(one)),
+            (say("activity.event.actor"), sender(one["actor"])),
             (say("activity.event.version"), one["version"]),
             (say("activity.event.schema"), one["schema_version"]),
             (say("activity.event.id"), tag("code", one["event_id"])),

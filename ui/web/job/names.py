@@ -66,6 +66,12 @@ def subject(job: Mapping[str, Any], *, linked: bool = False) -> Markup:
     return text(model or dataset or (say("jobs.imported") if is_imported(job) else ""))
 
 
+def sender(actor: str | None) -> str | None:
+    """Who sent something; a worker that claims a job is named `worker …` in the record, and plainly by all it sends
+    itself."""
+    return actor and actor.removeprefix("worker ")
+
+
 def is_imported(job: Mapping[str, Any]) -> bool:
     """Whether it ran elsewhere: only its curves are here."""
     return bool(job.get("imported"))
