@@ -191,7 +191,7 @@ STEPS = 6_000
 def measured(served: Studio, trained: str) -> str:
     """A job that failed at once, with the telemetry of a long run on two GPUs."""
     stop(served, trained)
-    job = start(served, adapter_name="measured", lora={"target_modules": ["no_such_layer"]})
+    job = start(served, adapter_name="measured", lora={"target_modules": ["word_embeddings"]})
     with served.client() as client:
         eventually(lambda: client.get_fine_tuning_job(id=job)["state"] == "failed", "the job has failed", 120)
     begin, offset = time.time(), asked(served, "GetLog", job_id=job, tail=1000)["next_offset"]
@@ -274,7 +274,7 @@ LOG_BYTES = 100_000_000
 @pytest.fixture
 def talkative(served: Studio) -> str:
     """A job with a log of 100 MB, written by the projector's own store."""
-    job = start(served, adapter_name="talkative", lora={"target_modules": ["no_such_layer"]})
+    job = start(served, adapter_name="talkative", lora={"target_modules": ["word_embeddings"]})
     with served.client() as client:
         eventually(lambda: client.get_fine_tuning_job(id=job)["state"] == "failed", "the job has failed", 120)
     line = "12:00:00 INFO " + "all is well " * 8
@@ -389,7 +389,7 @@ def test_runs_side_by_side_show_what_differs(browsing: Browsing, served: Studio,
     page.wait_for_url("**/compare?ids=*,*")
     settings = page.locator("#tb-compare table", has_text="target_modules")
     expect(settings.locator("tbody tr")).to_have_count(1)
-    expect(settings.locator("tbody tr")).to_contain_text("no_such_layer")
+    expect(settings.locator("tbody tr")).to_contain_text("word_embeddings")
     drawn(page, "measured", 100, "#tb-chart-compare-loss")
     charted = asked(served, "GetMetrics", job_id=trained, names=["loss"])["series"]["loss"]
     assert plotted(page, "#tb-chart-compare-loss")["lines"]["charted"]["y"] == charted["values"]

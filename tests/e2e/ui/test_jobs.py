@@ -84,7 +84,7 @@ def test_the_list_is_found_in_sorted_and_labelled(browsing: Browsing, served: St
     failed = page.locator(f"[data-key='{contents.failed}']")
     expect(failed.locator(".tb-badge")).to_have_text("failed")
     expect(failed.locator(".tb-badge svg")).to_have_count(1)
-    expect(failed).to_contain_text("no_such_layer")
+    expect(failed).to_contain_text("word_embeddings")
     expect(page.locator(f"[data-key='{contents.tuned}'] .tb-sparkline path")).to_have_count(1)
 
     assert contents.resumed in ids(named)
