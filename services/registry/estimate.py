@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import Any
 
 from tunebus.contracts.recipes import FineTuningRecipe, TrainingArguments
@@ -26,6 +25,7 @@ SMALL_FILES = 1024**2  # of a checkpoint: tokenizer, configs, state of schedule 
 LOSS_SLICES = 3 * 8 * 1024**2  # the loss on a CPU takes the output head in slices of 8 MiB
 _CHECKPOINTS = 10  # as the trainer does when save_steps is left to it
 UNKNOWN_LENGTH = 512
+FEW_STEPS = 20  # fewer are mostly warm-up
 MARGIN = 1.5  # what an estimate of memory may be off by; see docs/queue.md for measurements
 
 Document = dict[str, Any]
@@ -76,12 +76,21 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How fast an earlier job of the same model was, and how much it trained."""
+
+    tokens_per_second: float
+    tokens: float
+    steps: int
+
+
+@dataclass(frozen=True)
 class Facts:
-    """What is known beside the recipe. `speeds` are tokens per second of earlier jobs of the same model, `workers` the
-    trainers that are present."""
+    """What is known beside the recipe. `speeds` are those of earlier jobs of the same model, `workers` the trainers
+    that are present."""
 
     lengths: Lengths = Lengths()
-    speeds: Sequence[float] = ()
+    speeds: Sequence[Speed] = ()
     workers: Sequence[Mapping[str, Any]] = ()
 
 
@@ -135,10 +144,9 @@ def estimate(recipe: FineTuningRecipe, sizes: Sizes, train_rows: int, held_out: 
         seen = steps * arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
     tokens = round(seen * min(facts.lengths.mean, longest))
     trainable = trainable_parameters(sizes, training)
-    speed = median(facts.speeds) if facts.speeds else None
-    basis = "unknown: no earlier job of this model has been measured here"
+    speed, basis = _speed(facts.speeds), "unknown: no earlier job of this model has been measured here"
     if speed:
-        basis = f"the median of {len(facts.speeds)} earlier jobs of this model here"
+        basis = f"{_counted_in(facts.speeds)} of this model here"
     return {
         "device": "gpu" if training.on_gpu else "cpu",
         "memory": {name: getattr(needed, name) for name in Memory.__dataclass_fields__},
@@ -317,6 +325,23 @@ def _training(recipe: FineTuningRecipe, length: int) -> Training:
         half=arguments.precision in ("bfloat16", "float16") or (on_gpu and arguments.precision == "auto"),
         checkpointing=bool(arguments.gradient_checkpointing),
     )
+
+
+def _worth(speeds: Sequence[Speed]) -> Sequence[Speed]:
+    """Those worth going by: the first steps are the slow ones, so a job of a few says little where there are longer."""
+    return [speed for speed in speeds if speed.steps >= FEW_STEPS] or speeds
+
+
+def _speed(speeds: Sequence[Speed]) -> float | None:
+    """All their tokens by all their seconds: a long job counts for more than a short one."""
+    counted = _worth(speeds)
+    seconds = sum(speed.tokens / speed.tokens_per_second for speed in counted)
+    return sum(speed.tokens for speed in counted) / seconds if seconds else None
+
+
+def _counted_in(speeds: Sequence[Speed]) -> str:
+    count = len(_worth(speeds))
+    return "1 earlier job" if count == 1 else f"{count} earlier jobs, the longer counting for more,"
 
 
 def _against(worker: Mapping[str, Any], total: int, on_gpu: bool, limit: int | None) -> Document:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, select
 from tunebus.contracts.commands.fine_tuning_job import FineTuningFields
@@ -20,7 +21,7 @@ from tunebus.services.platform import database
 from tunebus.services.platform.home import Home
 from tunebus.services.registry import domain, fine_tuning_job
 from tunebus.services.registry.children import PreparePool
-from tunebus.services.registry.estimate import Facts, Lengths
+from tunebus.services.registry.estimate import FEW_STEPS, Facts, Lengths, Speed
 from tunebus.services.registry.fine_tuning_job import Asked, Resolved
 from tunebus.services.registry.wanted import Wanted
 
@@ -87,12 +88,12 @@ class Sizing:
         return lengths
 
 
-def earlier_speeds(connection: Connection, found: Resolved, hosts: set[str]) -> Sequence[float]:
-    """Tokens per second of the newest jobs of the same model and method on machines that are present, as measured."""
+def earlier_speeds(connection: Connection, found: Resolved, hosts: set[str]) -> Sequence[Speed]:
+    """Of the newest jobs of the same model and method on machines that are present; those of a few steps come last."""
     jobs, attempts = fine_tuning_jobs, job_attempts
     on_gpu = jobs.c.num_gpu > 0 if found.recipe.num_gpu else jobs.c.num_gpu == 0
     question = (
-        select(jobs.c.metrics, jobs.c.estimate)
+        select(jobs.c.metrics, jobs.c.estimate, jobs.c.step)
         .join(attempts, and_(attempts.c.job_id == jobs.c.id, attempts.c.attempt == jobs.c.attempt))
         .where(
             jobs.c.state == "succeeded",
@@ -101,12 +102,19 @@ def earlier_speeds(connection: Connection, found: Resolved, hosts: set[str]) -> 
             on_gpu,
             attempts.c.host.in_(hosts),
         )
-        .order_by(jobs.c.position.desc())
+        .order_by((jobs.c.step < FEW_STEPS), jobs.c.position.desc())
         .limit(EARLIER_JOBS)
     )
-    speeds = []
-    for row in connection.execute(question):
-        steps_per_second = (row.metrics or {}).get("steps_per_second")
-        if steps_per_second and row.estimate and row.estimate["steps"]:
-            speeds.append(steps_per_second * row.estimate["tokens"] / row.estimate["steps"])
-    return speeds
+    found_speeds = (_speed(row.metrics or {}, row.estimate, row.step) for row in connection.execute(question))
+    return [speed for speed in found_speeds if speed is not None]
+
+
+def _speed(metrics: Mapping[str, float | None], kept: Mapping[str, Any] | None, steps: int) -> Speed | None:
+    """A job's measured pace in the tokens that its estimate counted for a step: it is to divide tokens that are counted
+    in the same way, which for short rows are half as many again as the trainer's. The trainer's own where no row was
+    counted."""
+    pace, rate, tokens = (metrics.get(name) for name in ("steps_per_second", "tokens_per_second", "tokens"))
+    if kept and kept["steps"] and pace and (kept["lengths"]["counted"] or not rate):
+        of_a_step = kept["tokens"] / kept["steps"]
+        return Speed(pace * of_a_step, steps * of_a_step, steps)
+    return Speed(rate, tokens, steps) if rate and tokens else None

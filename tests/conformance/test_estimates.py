@@ -166,5 +166,33 @@ async def test_an_estimate_is_kept_with_the_job_and_is_near_what_a_real_training
         metrics=measured,
     )
     time = (await estimate(running, **asked))["time"]
-    assert time["basis"] == "the median of 1 earlier jobs of this model here"
+    assert time["basis"] == "1 earlier job of this model here"
     assert time["seconds"] == pytest.approx(result["step"] / measured["steps_per_second"], rel=0.05, abs=0.06)
+
+
+@on_sqlite
+async def test_the_speed_is_that_of_the_longer_earlier_jobs(running: Running) -> None:
+    """Jobs of one step are mostly warm-up: five of them after a long one made the estimate twenty times too slow."""
+    await running.things()
+
+    async def ran(name: str, step: int, steps_per_second: float) -> None:
+        job_id = await running.accepted("StartFineTuningJob", **JOB, adapter_name=name)
+        assert (await running.claim()).assignment is not None
+        uri = f"artifact:jobs/{job_id}/attempt-1/adapter"
+        await running.accepted(
+            "CompleteAttempt", job_id=job_id, attempt=1, outcome="finished", step=step, result_uri=uri,
+            result_sha256="0" * 64, metrics={"steps_per_second": steps_per_second},
+        )  # fmt: skip
+
+    for number in range(5):
+        await ran(f"first-{number}", 1, 0.1)
+    found = await estimate(running)
+    assert found["time"]["seconds"] == pytest.approx(found["steps"] / 0.1, rel=0.01)
+    assert found["time"]["basis"].startswith("5 earlier jobs")
+    await ran("long", 1000, 10.0)
+    await ran("short", 100, 5.0)
+    for number in range(10):
+        await ran(f"tiny-{number}", 1, 0.1)
+    found = await estimate(running)
+    assert found["time"]["seconds"] == pytest.approx(found["steps"] / (1100 / 120), abs=0.06)
+    assert found["time"]["basis"] == "2 earlier jobs, the longer counting for more, of this model here"
