@@ -79,7 +79,7 @@ def _as_format(rows: Sequence[Mapping[str, Any]], source: DatasetSource) -> list
         if isinstance(example, Pair):
             prompt, completion = example.prompt, example.completion
         else:
-            last = max(number for number, turn in enumerate(example) if turn["role"] == "assistant")
+            last = max(number for number, turn in enumerate(example) if formats.is_learnt(turn))
             prompt = "".join(f"{turn['role']}: {turn['content']}\n" for turn in example[:last])
             completion = example[last]["content"]
         shown.append({"prompt": shortened(prompt), "input": shortened(prompt), "completion": shortened(completion)})

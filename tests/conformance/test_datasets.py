@@ -298,6 +298,7 @@ async def test_conformance_08_what_is_no_dataset_is_refused_in_words(running: Ru
         problem = await refusal(running, running.write(name, text))
         assert problem.code == Code.INVALID
         assert words in problem.message, name
+        assert problem.hint, name
 
 
 @on_one_database
@@ -450,6 +451,13 @@ FORMATS = [
     ("messages", {"messages": TURNS}, "user: hi\n", "hello"),
     ("alpaca", {"instruction": "greet", "input": "Ann", "output": "hello"}, "greet\n\nAnn\n", "hello"),
     ("alpaca", {"instruction": "greet", "output": "hello"}, "greet\n", "hello"),
+    ("alpaca", {"instruction": "greet", "output": "hello", "system": "be kind"}, "be kind\n\ngreet\n", "hello"),
+    (
+        "messages",
+        {"messages": [TURNS[0], {**TURNS[1], "weight": 0}, *TURNS]},
+        "user: hi\nassistant: hello\nuser: hi\n",
+        "hello",
+    ),
     (
         "sharegpt",
         {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}]},
@@ -474,6 +482,17 @@ async def test_formats_are_recognised_and_preview_and_training_convert_them_alik
         assert (shown["rendered"][0]["prompt"], shown["rendered"][0]["completion"]) == (prompt, completion)
         learnt = "".join(piece["text"] for piece in shown["tokenized"][0]["pieces"] if piece["loss"])
         assert learnt == completion + "<|end|>", format
+
+
+@on_one_database
+async def test_a_conversation_with_calls_of_tools_is_taken_and_what_is_not_read_of_it_is_said(running: Running) -> None:
+    turns = [("human", "what time is it?"), ("function_call", "clock()"), ("observation", "noon"), ("gpt", "Noon.")]
+    row = {"conversations": [{"from": who, "value": text} for who, text in turns], "tools": '[{"name": "clock"}]'}
+    found = await add(running, "calls", jsonl(running, "calls.jsonl", [row] * 3))
+    assert found["format"] == "sharegpt"
+    assert found["warnings"] == ["the column 'tools' is not read: conversations are trained on without it"]
+    shown = (await preview(running, "calls", limit=1))["rendered"][0]
+    assert "assistant: clock()\ntool: noon\n" in shown["prompt"]
 
 
 @on_one_database

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from tunebus.contracts.errors import Code, fail
 from tunebus.contracts.recipes import DatasetSource, TextFormat
-from tunebus.services.platform.rows.formats import CHATS, Pair, converted
+from tunebus.services.platform.rows.formats import CHATS, Pair, converted, is_learnt
 from tunebus.services.platform.rows.templates import Renderer
 
 IGNORED = -100
@@ -121,7 +121,7 @@ class Encoder:
                 hint="take a model with a chat template" + ("" if is_chat else ", or text_format 'plain'"),
             )
         if self.text_format == "plain" and is_chat:
-            raise fail(Code.INVALID, "chat messages cannot be trained as plain text", param="text_format")
+            raise _no_chat()
         if self.text_format == "chat" and source.format == "text":
             raise fail(
                 Code.INVALID,
@@ -134,6 +134,7 @@ class Encoder:
                 Code.INVALID,
                 "the model's tokenizer has no end-of-sequence token: the model could not learn to stop",
                 param="base_model_id",
+                hint="take a model whose tokenizer has one",
             )
         self.stop_ids = self._find_stop_ids()
 
@@ -150,7 +151,7 @@ class Encoder:
         if isinstance(part, Pair):
             given_text, rest = _halves(part.completion) if self._format == "text" else (part.prompt, part.completion)
             return Question(self._ids(given_text, first=True), given_text, rest)
-        last = max(index for index, message in enumerate(part) if message["role"] == "assistant")
+        last = max(index for index, message in enumerate(part) if is_learnt(message))
         given = part[:last]
         text = self._render(given, generation=True)
         if len(given) == 1:
@@ -164,7 +165,7 @@ class Encoder:
         part = self._parts(row)
         if isinstance(part, Pair):
             return _halves(part.completion)[1] if self._format == "text" else part.completion
-        return str(next(message["content"] for message in reversed(part) if message["role"] == "assistant"))
+        return str(next(message["content"] for message in reversed(part) if is_learnt(message)))
 
     def _parts(self, row: Mapping[str, Any]) -> Pair | list[dict[str, Any]]:
         """The row as plain text, or as the messages of a chat."""
@@ -175,12 +176,14 @@ class Encoder:
             part = converted(row, self._format)
         if isinstance(part, list):
             if self.text_format != "chat":
-                raise fail(Code.INVALID, "chat messages cannot be trained as plain text", param="text_format")
+                raise _no_chat()
             return part
         if self.text_format == "plain":
             return part
         # The turns' own marks separate them; white space of a template would only be one more thing to get right.
-        return [_message("user", part.prompt.strip()), _message("assistant", part.completion.strip())]
+        asked = part.prompt if part.asked is None else part.asked
+        earlier = [dict(message) for message in part.earlier]
+        return [*earlier, _message("user", asked.strip()), _message("assistant", part.completion.strip())]
 
     def _plain(self, pair: Pair) -> Encoded:
         end = self._tokenizer.eos_token_id
@@ -198,6 +201,7 @@ class Encoder:
             raise _template_failed(error) from None
         ids = list(rendered["input_ids"])
         mask = [bool(bit) for bit in rendered["assistant_masks"]]
+        self._leave_out(mask, messages)
         for at in range(len(ids)):
             ends = mask[at] and (at + 1 == len(ids) or not mask[at + 1])
             if ends and ids[at] not in self._special:
@@ -207,6 +211,26 @@ class Encoder:
                 elif at + 1 == len(ids):
                     ids, mask = self._ended(ids, mask)
         return _encoded(ids, mask)
+
+    def _leave_out(self, mask: list[bool], messages: list[dict[str, Any]]) -> None:
+        """Take the loss off the answers that are only context. Errors: `not_supported` where they cannot be told."""
+        answers = [is_learnt(message) for message in messages if message["role"] == "assistant"]
+        if all(answers):
+            return
+        starts = [at for at, bit in enumerate(mask) if bit and not (at and mask[at - 1])]
+        if len(starts) != len(answers):
+            raise fail(
+                Code.NOT_SUPPORTED,
+                f"the chat template marks {len(starts)} answers of {len(answers)}, so it cannot be told which of them "
+                "has the weight 0",
+                param="text_format",
+                hint="leave such messages out, or use a model with another chat template",
+            )
+        for start, learnt in zip(starts, answers, strict=True):
+            at = start
+            while not learnt and at < len(mask) and mask[at]:
+                mask[at] = False
+                at += 1
 
     def _prefix_chat(self, messages: list[dict[str, Any]]) -> Encoded:
         """By rendering the conversation up to each of the assistant's turns, before and after it."""
@@ -226,7 +250,7 @@ class Encoder:
                     param="text_format",
                     hint="use a model whose chat template has {% generation %} markers, or conversations of one answer",
                 )
-            pieces += [(before[len(done) :], False), (after[len(before) :], True)]
+            pieces += [(before[len(done) :], False), (after[len(before) :], is_learnt(message))]
             done = after
         if len(full) > len(done):
             pieces.append((full[len(done) :], False))
@@ -259,6 +283,7 @@ class Encoder:
                 "neither the chat template nor the tokenizer has a token that ends a turn: the model could not learn "
                 "to stop",
                 param="base_model_id",
+                hint="take a model whose tokenizer has one",
             )
         return [*ids, end], [*mask, True]
 
@@ -396,6 +421,7 @@ def set_pad_token(tokenizer: TokenizerLike, embedding_rows: int, stop_ids: Seque
             Code.INVALID,
             "the model's tokenizer has no token that could pad: none for padding, none reserved, none special",
             param="base_model_id",
+            hint="take a model whose tokenizer has one",
         )
     tokenizer.pad_token = candidates[0]
     return candidates[0]
@@ -416,6 +442,11 @@ def _halves(text: str) -> tuple[str, str]:
 
 def _message(role: str, content: str) -> dict[str, Any]:
     return {"role": role, "content": content}
+
+
+def _no_chat() -> Exception:
+    hint = "leave it out, or use chat"
+    return fail(Code.INVALID, "chat messages cannot be trained as plain text", param="text_format", hint=hint)
 
 
 def _template_failed(error: Exception) -> Exception:

@@ -5,6 +5,7 @@ The one place of this: inspection, preview, training and evaluation all call `co
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,11 @@ from tunebus.services.platform.rows.reading import kind_of, text_of
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _SHAREGPT_ROLES = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
-    "model": "assistant", "bot": "assistant", "system": "system", "developer": "developer", "tool": "tool",
-    "function": "tool", "observation": "tool",
+    "model": "assistant", "bot": "assistant", "function_call": "assistant", "system": "system",
+    "developer": "developer", "tool": "tool", "function": "tool", "observation": "tool",
 }  # fmt: skip
+_PAIR = [str, str]
+_NOT_READ = ("tools",)  # what a conversation may come with, and no chat is rendered with yet
 
 Row = Mapping[str, Any]
 Messages = list[dict[str, Any]]
@@ -26,10 +29,14 @@ Messages = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Pair:
-    """A row as plain text: what is given, and what is to be learnt."""
+    """A row as plain text: what is given, and what is to be learnt. `earlier` are the messages that a chat begins with
+    before the two, which `asked` alone is a turn of; in plain text they are a part of what is given.
+    """
 
     prompt: str
     completion: str
+    asked: str | None = None
+    earlier: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ FORMATS: dict[DataFormat, Format] = {
     "messages": Format("messages", ("messages",), ("conversations",)),
     "sharegpt": Format("ShareGPT", ("conversations",), ("messages",)),
     "preference": Format("preference", ("prompt", "chosen", "rejected")),
-    "alpaca": Format("Alpaca", ("instruction", "output"), ("input",)),
+    "alpaca": Format("Alpaca", ("instruction", "output"), ("input", "system", "history")),
     "prompt_completion": Format("prompt/completion", ("prompt", "completion")),
     "text": Format("plain text", ("text",)),
     "prompt": Format("plain columns", ()),
@@ -88,18 +95,53 @@ def nearly(columns: Collection[str]) -> list[str]:
     return found
 
 
+def not_read(columns: Collection[str], format: DataFormat) -> list[str]:
+    """Columns that mean something beside a format, which is left out of what is trained on."""
+    return [name for name in _NOT_READ if name in columns and format in (*CHATS, "alpaca")]
+
+
 def misfit(row: Row, format: DataFormat) -> str | None:
     """What keeps a row from being of a format, or None. A column that is missing or null is empty, and fits."""
     if format in CHATS:
-        return conversation_error(_conversation(row), column=_conversation_column(row))
+        wrong = conversation_error(_conversation(row), column=_conversation_column(row))
+        return wrong or _no_text(row, "system")
     for name in (*FORMATS[format].needs, *FORMATS[format].knows):
         value = row.get(name)
+        if name == "history":
+            if wrong := _no_history(value):
+                return wrong
+            continue
         if format in ("prompt_completion", "preference") and isinstance(value, list):
             wrong = conversation_error(value, answer=False, column=name)
             if wrong is not None:
                 return wrong
-        elif isinstance(value, list | dict):
-            return f"{name!r} is {kind_of(value)}, not text"
+        elif wrong := _no_text(row, name):
+            return wrong
+    return None
+
+
+def _no_text(row: Row, name: str) -> str | None:
+    value = row.get(name)
+    return f"{name!r} is {kind_of(value)}, not text" if isinstance(value, list | dict) else None
+
+
+def _turns(value: object) -> list[Any]:
+    """Alpaca's `history`, also where a CSV file has it as JSON. Raises ValueError for what is no pairs of texts."""
+    if isinstance(value, str):
+        value = json.loads(value) if value.strip() else None
+    turns = value or []
+    if not isinstance(turns, list) or not all(
+        isinstance(turn, list) and list(map(type, turn)) == _PAIR for turn in turns
+    ):
+        raise ValueError
+    return turns
+
+
+def _no_history(value: object) -> str | None:
+    try:
+        _turns(value)
+    except (ValueError, RecursionError):
+        return f"'history' is {kind_of(value)}, not a list of pairs of what was asked and answered"
     return None
 
 
@@ -115,10 +157,11 @@ def converted(row: Row, format: DataFormat) -> Pair | Messages:
     match format:
         case "messages" | "sharegpt":
             conversation: Messages = _conversation(row)
-            return conversation
+            if conversation[0]["role"] in ("system", "developer"):
+                return conversation
+            return [*_system(row), *conversation]
         case "alpaca":
-            parts = [text_of(row.get("instruction")), text_of(row.get("input"))]
-            return Pair("\n\n".join(part for part in parts if part.strip()) + "\n", text_of(row.get("output")))
+            return _alpaca(row)
         case "prompt_completion":
             return _joined(row.get("prompt"), row.get("completion"))
         case "preference":
@@ -126,7 +169,8 @@ def converted(row: Row, format: DataFormat) -> Pair | Messages:
         case "text":
             return Pair("", text_of(row.get("text")))
         case "prompt":
-            raise fail(Code.INVALID, "plain columns need a prompt", param="prompt_id")
+            hint = "add a prompt with templates for these columns"
+            raise fail(Code.INVALID, "plain columns need a prompt", param="prompt_id", hint=hint)
 
 
 def answer(row: Row, format: DataFormat) -> str:
@@ -134,7 +178,12 @@ def answer(row: Row, format: DataFormat) -> str:
     example = converted(row, format)
     if isinstance(example, Pair):
         return example.completion
-    return next((str(turn["content"]) for turn in reversed(example) if turn["role"] == "assistant"), "")
+    return next((str(turn["content"]) for turn in reversed(example) if is_learnt(turn)), "")
+
+
+def is_learnt(message: Mapping[str, Any]) -> bool:
+    """Whether a message is an answer to be learnt; OpenAI's weight 0 says of one that it is only context."""
+    return message["role"] == "assistant" and message.get("weight") != 0
 
 
 def renamed(row: Row, mapping: Mapping[str, str]) -> dict[str, Any]:
@@ -165,6 +214,7 @@ def mapping_problems(mapping: Mapping[str, str]) -> list[Problem]:
                     code=Code.INVALID,
                     message=f"column {column!r} is given for more than one name",
                     param=f"column_mapping.{name}",
+                    hint="give each column for one name",
                 )
             )
     return problems
@@ -205,8 +255,11 @@ def conversation_error(value: object, *, answer: bool = True, column: str = "mes
             return f"message {number} has the role {message.get('role')!r}; roles are {', '.join(ROLES)}"
         if not isinstance(message.get("content"), str):
             return f"the content of message {number} is {kind_of(message.get('content'))}, not text"
-    if answer and not any(message["role"] == "assistant" for message in value):
-        return "no message of the assistant: there is nothing to learn"
+        if message.get("weight") not in (None, 0, 1):
+            return f"the weight of message {number} is {text_of(message['weight'])[:40]}; weights are 0 and 1"
+    if answer and not any(map(is_learnt, value)):
+        without = " without the weight 0" if any(message["role"] == "assistant" for message in value) else ""
+        return f"no message of the assistant{without}: there is nothing to learn"
     return None
 
 
@@ -224,6 +277,23 @@ def _turn(turn: Any) -> Any:
     if not isinstance(turn, dict) or "from" not in turn or "role" in turn or turn["from"] not in _SHAREGPT_ROLES:
         return turn
     return {"role": _SHAREGPT_ROLES[turn["from"]], "content": turn.get("value")}
+
+
+def _system(row: Row) -> Messages:
+    text = text_of(row.get("system"))
+    return [{"role": "system", "content": text}] if text.strip() else []
+
+
+def _alpaca(row: Row) -> Pair:
+    """As LLaMA-Factory reads it: `system` comes first, `history` are turns before this one. In plain text they stand
+    above it as paragraphs."""
+    parts = [text_of(row.get("instruction")), text_of(row.get("input"))]
+    asked = "\n\n".join(part for part in parts if part.strip()) + "\n"
+    earlier = _system(row)
+    for question, reply in _turns(row.get("history")):
+        earlier += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+    above = "".join(f"{message['content'].strip()}\n\n" for message in earlier)
+    return Pair(above + asked, text_of(row.get("output")), asked if earlier else None, tuple(earlier))
 
 
 def _joined(prompt: object, completion: object) -> Pair | Messages:

@@ -117,7 +117,7 @@ class _Inspection:
                 if self._stopped:
                     break
             if self._rows == before and self._broken == broken:
-                raise fail(Code.INVALID, f"{shown} {file.why_no_rows()}", param="path")
+                raise file.no_rows(shown)
             for column in file.columns:
                 self._column(column)
             self._warnings += file.warnings
@@ -138,7 +138,8 @@ class _Inspection:
         if not self._rows:
             raise TunebusError(self._broken_rows(nothing_left=True))
         if not self._columns:
-            raise fail(Code.INVALID, f"{self._name} has rows but no columns", param="path")
+            message = f"{self._name} has rows but no columns"
+            raise fail(Code.INVALID, message, param="path", hint="name a value in each row")
         self._check_columns()
         assert self._format is not None
         return DatasetFacts(
@@ -274,6 +275,9 @@ class _Inspection:
             warnings += [f"plain columns, which need a prompt: {clause}" for clause in formats.nearly(self._columns)]
         elif self._empty_answers:
             warnings.append(f"the answer is empty in {self._empty_answers} of {self._rows} rows")
+        if unread := formats.not_read(self._columns, self._format or "prompt"):
+            columns = " and ".join(map(repr, unread))
+            warnings.append(f"the column {columns} is not read: conversations are trained on without it")
         if self._format == "preference":
             warnings.append("preference pairs are kept, but no recipe trains on them yet")
         for split, count in self._overlaps().items():
@@ -288,12 +292,16 @@ class _Inspection:
         more = f"; and {self._broken - 3} more" if self._broken > 3 else ""
         where = "; reading stopped there" if self._stopped else ""
         hint = "repair these rows and add the file again, or add it with skip_broken to leave them out"
+        if any("not UTF-8" in problem.message for problem in self._findings):
+            hint = f"save it as UTF-8, or {hint}"
+        hint = "no row is left" if nothing_left else hint
+        last = self._findings[-1].model_copy(update={"hint": hint})  # said once, below all of them
         return Problem(
             code=Code.INVALID,
             message=f"{self._name}: {_rows(self._broken)} broken: {listed}{more}{where}",
             param="path",
-            hint="no row is left" if nothing_left else hint,
-            details=self._findings,
+            hint=hint,
+            details=[*self._findings[:-1], last],
         )
 
 

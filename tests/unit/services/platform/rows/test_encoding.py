@@ -48,6 +48,12 @@ def source(format: str = "prompt", **changes: Any) -> DatasetSource:
     )
 
 
+def weighted(*weights: int) -> list[dict[str, Any]]:
+    """The chat, with weights on its answers."""
+    left = list(weights)
+    return [{**message, "weight": left.pop(0)} if message["role"] == "assistant" else message for message in CHAT]
+
+
 def scored(tokenizer: Any, encoded: Encoded) -> str:
     """The text that carries loss, with `|` where it is interrupted."""
     text, runs = [], True
@@ -77,6 +83,36 @@ class TestChat:
         tokenizer = make_tokenizer(template)
         encoded = Encoder(tokenizer, source("messages")).encode({"messages": CHAT})
         assert scored(tokenizer, encoded) == "red<|end|>|two dog<|end|>"
+
+    @pytest.mark.parametrize("template", [MARKED_TEMPLATE, OUTSIDE_TEMPLATE, PLAIN_TEMPLATE])
+    def test_an_answer_of_weight_0_carries_none_and_is_not_asked_for(self, template: str) -> None:
+        tokenizer = make_tokenizer(template)
+        encoder = Encoder(tokenizer, source("messages"))
+        assert scored(tokenizer, encoder.encode({"messages": weighted(0, 1)})) == "two dog<|end|>"
+        row = {"messages": weighted(1, 0)}
+        assert scored(tokenizer, encoder.encode(row)) == "red<|end|>"
+        assert encoder.question(row).reference == encoder.reference(row) == "red"
+
+    def test_a_weight_where_answers_cannot_be_told_apart_is_refused(self) -> None:
+        template = MARKED_TEMPLATE.replace("message['role'] == 'assistant'", "loop.last")
+        encoder = Encoder(make_tokenizer(template), source("messages"))
+        with pytest.raises(TunebusError, match="weight 0"):
+            encoder.encode({"messages": weighted(0, 1)})
+
+    @pytest.mark.parametrize("template", [MARKED_TEMPLATE, PLAIN_TEMPLATE])
+    def test_alpacas_system_and_history_are_turns(self, template: str) -> None:
+        tokenizer = make_tokenizer(template)
+        row = {
+            "instruction": "how many",
+            "output": "two dog",
+            "system": "be a river",
+            "history": [["what colour", "red"]],
+        }
+        encoder = Encoder(tokenizer, source("alpaca", features=list(row)))
+        assert encoder.encode(row) == Encoder(tokenizer, source("messages")).encode({"messages": CHAT})
+        plain = Encoder(tokenizer, source("alpaca", features=list(row)), "plain").encode(row)
+        assert whole(tokenizer, plain).startswith("be a river\n\nwhat colour\n\nred\n\nhow many\n")
+        assert scored(tokenizer, plain) == "two dog<|end|>"
 
     def test_with_and_without_markers_the_same_tokens(self) -> None:
         marked, plain = make_tokenizer(MARKED_TEMPLATE), make_tokenizer(PLAIN_TEMPLATE.replace("\n", ""))

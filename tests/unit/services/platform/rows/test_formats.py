@@ -76,6 +76,43 @@ def test_turns_of_sharegpt_become_messages() -> None:
     ]
 
 
+def test_calls_of_functions_are_the_assistants_and_a_system_column_comes_first() -> None:
+    call, seen = {"from": "function_call", "value": "f()"}, {"from": "observation", "value": "3"}
+    row = {"conversations": [HUMAN, call, seen, GPT], "system": "s", "tools": "[]"}
+    found = converted(row, "sharegpt")
+    assert isinstance(found, list)
+    assert [turn["role"] for turn in found] == ["system", "user", "assistant", "tool", "assistant"]
+    own = {"from": "system", "value": "own"}
+    assert converted({**row, "conversations": [own, HUMAN, GPT]}, "sharegpt")[0]["content"] == "own"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("history", [[["a", "b"], ["c", "d"]], '[["a", "b"], ["c", "d"]]'])
+def test_alpacas_system_and_history_come_before_the_instruction(history: object) -> None:
+    row = {"instruction": "x", "input": "", "output": "y", "system": "s", "history": history}
+    found = converted(row, "alpaca")
+    assert isinstance(found, Pair)
+    assert (found.prompt, found.completion) == ("s\n\na\n\nb\n\nc\n\nd\n\nx\n", "y")
+    assert [turn["role"] for turn in found.earlier] == ["system", "user", "assistant", "user", "assistant"]
+    for nothing in (None, "", [], "[]"):
+        assert converted({**row, "system": None, "history": nothing}, "alpaca") == Pair("x\n", "y")
+
+
+@pytest.mark.parametrize("history", ["earlier", [["a"]], [["a", None]], {"a": "b"}, 3])
+def test_a_history_of_other_things_is_no_alpaca(history: object) -> None:
+    assert "'history' is" in (misfit({"instruction": "x", "output": "y", "history": history}, "alpaca") or "")
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [((0, 1), None), ((1, None), None), ((0, 0), "without the weight 0"), ((0.5, 1), "the weight of message 2 is 0.5")],
+)
+def test_weights_of_messages_are_0_and_1(weights: tuple[Any, Any], words: str | None) -> None:
+    first, second = ({**ASSISTANT, "weight": weight} for weight in weights)
+    wrong = misfit({"messages": [USER, first, USER, second]}, "messages")
+    assert (words or "") in (wrong or "")
+    assert (wrong is None) == (words is None)
+
+
 def test_a_chosen_answer_that_repeats_its_prompt_is_not_doubled() -> None:
     row = {"prompt": "x", "chosen": [USER, ASSISTANT], "rejected": [USER, ASSISTANT]}
     assert converted(row, "preference") == [USER, ASSISTANT]
