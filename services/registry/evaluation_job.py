@@ -339,9 +339,10 @@ def _choice(
     trained = _reference(contender, contenders)
     if contender.prompt is None and trained is not None:
         return PromptChoice(trained.dataset.format, trained.dataset.prompt, trained.dataset.prompt_id)
-    return recipe.choose_prompt(
-        contender.dataset, contender.prompt or contender.only_prompt, problems, f"{param}.prompt_id"
-    )
+    wrong: list[Problem] = []
+    found = recipe.choose_prompt(contender.dataset, contender.prompt or contender.only_prompt, wrong)
+    problems += [problem.model_copy(update={"param": f"{param}.{problem.param}"}) for problem in wrong]
+    return found
 
 
 def _rendered(

@@ -104,6 +104,21 @@ def test_unknown_ids_in_any_combination_are_all_named_and_nothing_starts(ready: 
     }
 
 
+def test_what_no_prompt_can_be_made_of_is_told_of_its_combination(ready: Any, params: Any) -> None:
+    ready.dataset("braces", features=("a{b", "c"), sha256="1" * 64)
+    prompt = ask.AddPrompt(
+        name="short",
+        dataset_id="faq",
+        prompt_template="{input}{completion}",
+        input_template="{question}",
+        completion_template="{answer}",
+    )
+    ready.accept(prompt)
+    odd = {"dataset_id": "braces"}
+    problem = ready.refuse(start({}, odd, {**odd, "prompt_id": "short"}), Asked())
+    assert params(problem) == {"combinations.1.dataset_id": "invalid", "combinations.2.prompt_id": "invalid"}
+
+
 def test_an_adapter_of_another_model_is_refused_naming_both(ready: Any, params: Any) -> None:
     adapter = ready.trained_adapter()
     ready.model("other")
