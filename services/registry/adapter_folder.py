@@ -43,7 +43,8 @@ class BaseModel:
 def inspect(folder: Path, location: str, shown: str, model: BaseModel) -> AdapterFolder:
     """Errors: `invalid`, `not_supported`, `conflict` when the adapter was made for another model."""
     if not folder.is_dir():
-        raise fail(Code.INVALID, f"{shown} is a file; an adapter is a folder", param="path")
+        message = f"{shown} is a file; an adapter is a folder"
+        raise fail(Code.INVALID, message, param="path", hint="name the folder that it is in")
     config = read_json(folder, "adapter_config.json", shown)
     kind = config.get("peft_type")
     if kind != "LORA":
@@ -119,4 +120,5 @@ def _check_shapes(tensors: dict[str, Tensor], model: BaseModel, base: str | None
                 hint="name the model that the adapter was made for",
             )
     if not adapted:
-        raise fail(Code.INVALID, f"{shown} holds no LoRA weights", param="path")
+        message = f"{shown} holds no LoRA weights"
+        raise fail(Code.INVALID, message, param="path", hint="use the folder that peft's save_pretrained wrote")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunebus.contracts.errors import Code, TunebusError, combine, fail
+from tunebus.contracts.errors import TunebusError, combine
 from tunebus.contracts.recipes import DataFormat
 from tunebus.services.platform.rows import formats
 from tunebus.services.platform.rows.files import checked_type
@@ -82,7 +82,7 @@ def _first(parts: Sequence[Part], *, cut: bool) -> tuple[list[Item], list[str], 
                 break
             items.append(item)
         if not items:
-            raise fail(Code.INVALID, f"{part.name} {file.why_no_rows()}", param="path")
+            raise file.no_rows(part.name)
         if whole and cut and part.type in _LINES:
             items.pop()
         return items, file.columns, whole and not cut

@@ -5,15 +5,18 @@ Runs where files may be touched: in a prepare child. Outside the allowed folders
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.contracts.errors import Code, TunebusError, fail, nearest
 from tunebus.services.platform.home import SCHEME
 
 # Files of the studio itself that lie in an allowed folder by default, and hold passwords or other people's rows.
 _PRIVATE = ("run.json", "run.new", "nats.password", "nats", "services", "logs", "lock", "backups", "pages")
+_LOOKED_AT = 1000  # names in a folder when one of them may have been meant
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def locate(given: str, roots: Roots, *, param: str = "path") -> Place:
     Errors: `not_permitted` outside of them, whether or not it exists; `not_found` inside.
     """
     if "\0" in given:
-        raise fail(Code.INVALID, "a path holds no NUL character", param=param)
+        raise fail(Code.INVALID, "a path holds no NUL character", param=param, hint="leave it out")
     artifacts = Path(os.path.realpath(roots.artifacts))
     if given.startswith(SCHEME):
         real = Path(os.path.realpath(artifacts / given.removeprefix(SCHEME).lstrip("/")))
@@ -55,10 +58,21 @@ def locate(given: str, roots: Roots, *, param: str = "path") -> Place:
     except OSError:
         raise _not_permitted(given, roots, param) from None
     if not exists:
-        raise fail(Code.NOT_FOUND, f"there is no file or folder {given}", param=param)
+        hint = _near(real, allowed, roots, artifacts)
+        raise fail(Code.NOT_FOUND, f"there is no file or folder {given}", param=param, hint=hint)
     if within(real, artifacts):
         return Place(real, SCHEME + real.relative_to(artifacts).as_posix())
     return Place(real, str(real))
+
+
+def _near(real: Path, allowed: tuple[Path, ...], roots: Roots, artifacts: Path) -> str:
+    """The name beside it that is nearest to one that is not there, among those that a command may name."""
+    names: list[str] = []
+    if any(within(real.parent, root) for root in allowed):
+        with contextlib.suppress(OSError):
+            names = [path.name for path in islice(real.parent.iterdir(), _LOOKED_AT)]
+    near = nearest(real.name, (name for name in names if not is_private(real.parent / name, roots, artifacts)))
+    return f"did you mean {near!r}?" if near else "paths are those of the machine that the studio runs on"
 
 
 def _real(given: str, allowed: tuple[Path, ...]) -> Path:

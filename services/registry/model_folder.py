@@ -23,6 +23,7 @@ from tunebus.services.registry.safetensors_header import DTYPES, Tensor, read_he
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 _NO_LINEAR_LAYER = re.compile(r"embed|\bwte\b|\bwpe\b|\blm_head\b|\bscore\b")
+_SAVED = "use the folder that save_pretrained wrote"
 MAX_CONFIG_BYTES = 20_000_000
 LARGEST = 2**53  # which every reader of JSON has exactly
 
@@ -58,6 +59,7 @@ def inspect(
             Code.INVALID,
             f"{shown} is a file; a model is a folder with config.json and safetensors weights",
             param="path",
+            hint="name the folder that it is in",
         )
     config = read_json(folder, "config.json", shown)
     needs_code = _needs_code(config)
@@ -69,7 +71,8 @@ def inspect(
     for shard in shards:
         tensors.update(read_header(shard))
     if not tensors:
-        raise fail(Code.INVALID, f"{shown} has weights without a single tensor", param="path")
+        message = f"{shown} has weights without a single tensor"
+        raise fail(Code.INVALID, message, param="path", hint="copy the whole folder again")
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise fail(
             Code.INVALID, f"{shown} has no tokenizer", param="path", hint="tokenizer.json belongs beside config.json"
@@ -154,14 +157,24 @@ def read_json(folder: Path, name: str, shown: str) -> dict[str, Any]:
     """A JSON object of the folder. Errors: `invalid`, also when it is not there."""
     path = folder / name
     if not path.is_file():
-        raise fail(Code.INVALID, f"{shown} has no {name}", param="path")
+        raise fail(Code.INVALID, f"{shown} has no {name}", param="path", hint=_instead(folder))
     try:
         found = strictjson.loads(path.read_bytes(), max_bytes=MAX_CONFIG_BYTES)
     except TunebusError as error:
-        raise fail(Code.INVALID, f"{name} in {shown}: {error.problem.message}", param="path") from None
+        message = f"{name} in {shown}: {error.problem.message}"
+        raise fail(Code.INVALID, message, param="path", hint=_SAVED) from None
     if not isinstance(found, dict):
-        raise fail(Code.INVALID, f"{name} in {shown} is no object", param="path")
+        raise fail(Code.INVALID, f"{name} in {shown} is no object", param="path", hint=_SAVED)
     return found
+
+
+def _instead(folder: Path) -> str:
+    """What to do about a folder that lacks its config: what it is instead, where that can be told."""
+    if (folder / "adapter_config.json").is_file():
+        return "it is an adapter: use AddAdapter"
+    if (folder / "config.json").is_file():
+        return "it is a model: use AddModel"
+    return _SAVED
 
 
 def _architecture(config: dict[str, Any], shown: str) -> tuple[str, str]:
@@ -173,7 +186,7 @@ def _architecture(config: dict[str, Any], shown: str) -> tuple[str, str]:
             Code.INVALID,
             f"config.json in {shown} does not name its model_type and architectures",
             param="path",
-            hint="use the folder that save_pretrained wrote",
+            hint=_SAVED,
         )
     if not architecture.endswith(("ForCausalLM", "LMHeadModel")):
         raise fail(

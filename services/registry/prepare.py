@@ -197,7 +197,9 @@ def answer(request: Document, steps: Mapping[str, Callable[[Document], Document]
         )  # fmt: skip
         return {"error": problem.document()}
     except OSError as error:
-        problem = Problem(code=Code.NOT_PERMITTED, message=f"it cannot be read: {error.strerror}", param="path")
+        hint = "let the user that the studio runs as read it"
+        message = f"it cannot be read: {error.strerror}"
+        problem = Problem(code=Code.NOT_PERMITTED, message=message, param="path", hint=hint)
         return {"error": problem.document()}
 
 

@@ -199,7 +199,8 @@ class _Reading:
 
     def _invalid(self, file: Path, what: str) -> TunebusError:
         name = file.relative_to(self._place).as_posix() if self._place.is_dir() else file.name
-        return fail(Code.INVALID, f"{name[:120]} of {self._shown} {what}", param="path")
+        hint = "copy it again, or leave it out"
+        return fail(Code.INVALID, f"{name[:120]} of {self._shown} {what}", param="path", hint=hint)
 
 
 def _hash(file: Path) -> bytes:

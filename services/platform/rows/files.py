@@ -99,9 +99,10 @@ def opened(path: Path, name: str) -> HashedFile:
     """Errors: `not_found`, `not_permitted`, `invalid` for what is no regular file, `too_large`."""
     try:
         if path.is_dir():
-            raise fail(Code.INVALID, f"{name} is a folder, not a file", param="path")
+            hint = "name one of its files, or leave the type out to add all of them"
+            raise fail(Code.INVALID, f"{name} is a folder, not a file", param="path", hint=hint)
         if path.exists() and not path.is_file():
-            raise fail(Code.INVALID, f"{name} is not a regular file", param="path")
+            raise fail(Code.INVALID, f"{name} is not a regular file", param="path", hint="copy its content into one")
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise fail(
@@ -112,10 +113,12 @@ def opened(path: Path, name: str) -> HashedFile:
             )
         return HashedFile(path)
     except FileNotFoundError:
-        raise fail(Code.NOT_FOUND, f"there is no file {name}", param="path") from None
+        hint = "paths are those of the machine that the studio runs on"
+        raise fail(Code.NOT_FOUND, f"there is no file {name}", param="path", hint=hint) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise fail(Code.NOT_PERMITTED, f"{name} cannot be read: {reason}", param="path") from None
+        hint = "let the user that the studio runs as read it"
+        raise fail(Code.NOT_PERMITTED, f"{name} cannot be read: {reason}", param="path", hint=hint) from None
 
 
 def folder_sha256(files: Sequence[DatasetFile]) -> str:

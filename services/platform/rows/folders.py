@@ -53,7 +53,8 @@ def parts_of(folder: Path, shown: str) -> list[Part]:
             if kind is None or name.startswith("."):
                 continue
             if root not in Path(os.path.realpath(path)).parents:
-                raise fail(Code.NOT_PERMITTED, f"{shown}: {inside / name} leads out of the folder", param="path")
+                message = f"{shown}: {inside / name} leads out of the folder"
+                raise fail(Code.NOT_PERMITTED, message, param="path", hint="put a copy there in place of the link")
             found.append(Part(path, (inside / name).as_posix(), kind, split_of((inside / name).as_posix())))
             if len(found) > MAX_FILES:
                 raise fail(

@@ -84,4 +84,4 @@ def _words(error: Exception) -> str:
 
 
 def _broken(name: str, why: str) -> Exception:
-    return fail(Code.INVALID, f"{name}: {why}", param="path")
+    return fail(Code.INVALID, f"{name}: {why}", param="path", hint="write it anew as parquet, or as JSONL")

@@ -26,6 +26,14 @@ MAX_JSON_BYTES = 256 * 1024 * 1024
 MAX_DEPTH = 64
 
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
+_ROWS_ARE: dict[FileType, str] = {
+    "csv": "the first line names the columns, and each line below is a row",
+    "tsv": "the first line names the columns, and each line below is a row",
+    "json": "rows are the objects of one array",
+    "jsonl": "each line is a row: one JSON object",
+    "parquet": "rows are the table's",
+}
+_SAVE_AS_UTF8 = "save it as UTF-8"
 _SEPARATOR_WORDS = {",": "commas", "\t": "tabs", ";": "semicolons"}
 
 
@@ -77,7 +85,12 @@ class FileRows:
         """The SHA-256 and the size of the whole file."""
         return self._raw.finish()
 
-    def why_no_rows(self) -> str:
+    def no_rows(self, name: str) -> TunebusError:
+        """The error of a file without a row, under the name that people know it by."""
+        message = f"{name} {self._why_no_rows()}"
+        return fail(Code.INVALID, message, param="path", hint=f"{_ROWS_ARE[self.type]}; at least one is needed")
+
+    def _why_no_rows(self) -> str:
         if self.type == "parquet":
             return "has columns but no rows" if self.columns else "is empty"
         if not self._bytes_seen:
@@ -98,13 +111,19 @@ class FileRows:
         table = parquet.opened(self._path, self.name)
         self.columns = self._header(table.columns)
         if table.depth > MAX_DEPTH:
-            raise fail(Code.INVALID, f"{self.name}: columns are nested deeper than {MAX_DEPTH} levels", param="path")
+            raise fail(
+                Code.INVALID,
+                f"{self.name}: columns are nested deeper than {MAX_DEPTH} levels",
+                param="path",
+                hint="flatten them",
+            )
         for number, row in enumerate(table, start=1):
             self.done = before.st_size * number // max(table.rows, 1)
             yield Item(f"row {number}", row=dict(zip(self.columns, row.values(), strict=True)))
         after = self._path.stat()
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-            raise fail(Code.CONFLICT, f"{self.name} was written to while it was read", param="path")
+            hint = "add it again once nobody writes to it"
+            raise fail(Code.CONFLICT, f"{self.name} was written to while it was read", param="path", hint=hint)
 
     def _lines(self) -> Iterator[tuple[int, bytes | None]]:
         """Numbered lines without byte-order mark; None in place of a line over the limit."""
@@ -152,20 +171,20 @@ class FileRows:
         try:
             value = strictjson.loads(body, max_bytes=MAX_JSON_BYTES, max_depth=MAX_DEPTH)
         except TunebusError as error:
-            jsonl = "Extra data" in error.problem.message
-            raise fail(
-                Code.INVALID,
-                f"{self.name}: {error.problem.message}",
-                param="path",
-                hint="one object a line is JSONL: name the file .jsonl" if jsonl else error.problem.hint,
-            ) from None
+            message, hint = error.problem.message, error.problem.hint or "repair it there, or write it as JSONL"
+            if "Extra data" in message:
+                hint = "one object a line is JSONL: name the file .jsonl"
+            elif message.startswith("not UTF-8"):
+                hint = _SAVE_AS_UTF8
+            raise fail(Code.INVALID, f"{self.name}: {message}", param="path", hint=hint) from None
         if isinstance(value, dict):
             yield _object("the object", value)
         elif isinstance(value, list):
             for number, element in enumerate(value, start=1):
                 yield _object(f"row {number}", element)
         else:
-            raise fail(Code.INVALID, f"{self.name} is {kind_of(value)}, not an array of objects", param="path")
+            message = f"{self.name} is {kind_of(value)}, not an array of objects"
+            raise fail(Code.INVALID, message, param="path", hint="write each row as an object of named values")
 
     def _table(self) -> Iterator[Item]:
         """RFC 4180 with a header row, TSV with tabs in place of commas. A row is named by the line it starts on."""
@@ -202,7 +221,10 @@ class FileRows:
                 error = bad_bytes.pop(number, None) or error
             if not self.columns:
                 if error is not None:
-                    raise fail(Code.INVALID, f"{self.name}: header, {place}: {error}", param="path")
+                    # Other encodings than UTF-8 show as bytes that are none of it, or as NULs.
+                    encoded = error.startswith("not UTF-8") or "NUL" in error
+                    hint = _SAVE_AS_UTF8 if encoded else "quote a field that holds a quote or a line break"
+                    raise fail(Code.INVALID, f"{self.name}: header, {place}: {error}", param="path", hint=hint)
                 if len(fields) > 1 or any(field.strip() for field in fields):
                     self.columns = self._header(fields)
             elif error is not None:
@@ -228,13 +250,15 @@ class FileRows:
         if too_long is not None:
             problems.append(f"the column name {too_long[:40]!r}… is longer than {MAX_COLUMN_NAME} characters")
         if problems:
+            hint = "the first line names the columns, each by a name of its own"
             found = [Problem(code=Code.INVALID, message=text, param="path") for text in problems]
+            found[-1] = found[-1].model_copy(update={"hint": hint})  # said once, below all of them
             raise TunebusError(
                 Problem(
                     code=Code.INVALID,
                     message=f"{self.name}: header: {'; '.join(problems)}",
                     param="path",
-                    hint="the first line names the columns, each by a name of its own",
+                    hint=hint,
                     details=found if len(found) > 1 else None,
                 )
             )

@@ -73,6 +73,7 @@ def look(folder: Path) -> model_folder.ModelFolder:
 def refusal(act: Callable[[], object]) -> Problem:
     with pytest.raises(TunebusError) as refused:
         act()
+    assert refused.value.problem.hint, f"{refused.value.problem.message}: no way out"
     return refused.value.problem
 
 
@@ -179,6 +180,11 @@ def test_a_header_of_absurd_length_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(struct.pack("<Q", 2**63) + b"{}")
     assert refusal(lambda: read_header(path)).code == "invalid"
+
+
+def test_a_model_is_told_from_an_adapter_where_one_is_meant_and_the_other_given(adapter: Path, model: Path) -> None:
+    assert refusal(lambda: look(adapter)).hint == "it is an adapter: use AddAdapter"
+    assert refusal(lambda: fit(model, model)).hint == "it is a model: use AddModel"
 
 
 def test_a_file_is_no_model(model: Path) -> None:

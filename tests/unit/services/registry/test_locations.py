@@ -79,5 +79,18 @@ def test_the_studios_own_files_are_not_permitted(roots: Roots) -> None:
         assert code(str(roots.home / name), roots)[0] == "not_permitted", name
 
 
+def test_a_name_that_is_not_there_is_told_with_the_nearest_that_may_be_named(roots: Roots, tmp_path: Path) -> None:
+    def hint(given: str) -> str | None:
+        with pytest.raises(TunebusError) as caught:
+            locate(given, roots)
+        return caught.value.problem.hint
+
+    assert hint(str(tmp_path / "data/fag.csv")) == "did you mean 'faq.csv'?"
+    assert hint("artifact:nothing/like/it") == "paths are those of the machine that the studio runs on"
+    for name in ("nats.password", "nats.passports"):
+        (roots.home / name).touch()
+    assert hint(str(roots.home / "nats.pasword")) == "did you mean 'nats.passports'?"  # never the studio's own
+
+
 def test_a_nul_is_refused_in_words(roots: Roots) -> None:
     assert code("a\0b.csv", roots)[0] == "invalid"

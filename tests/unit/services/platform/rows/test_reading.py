@@ -46,7 +46,10 @@ def read_rows(path: Path, sha256: str | None = None) -> Iterator[dict[str, Any]]
 def refusal(path: Path | str, type: str | None = None, **options: str) -> Problem:
     with pytest.raises(TunebusError) as caught:
         inspect(path, type, **options)
-    return caught.value.problem
+    problem = caught.value.problem
+    last = (problem.details or [problem])[-1]
+    assert last.hint, f"{problem.message}: no way out"
+    return problem
 
 
 class TestCsv:
@@ -147,6 +150,14 @@ class TestJson:
         problem = refusal(write(tmp_path, "a.json", body))
         assert words in problem.message
         assert problem.code is Code.INVALID
+
+    @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.json", "a.jsonl"])
+    @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+    def test_another_encoding_gets_a_hint(self, tmp_path: Path, name: str, encoding: str) -> None:
+        text = "é,b\n1,2\n" if name[-3:] in ("csv", "tsv") else '[{"a": "é"}]' if name == "a.json" else '{"a": "é"}\n'
+        problem = refusal(write(tmp_path, name, text.encode(encoding)))
+        assert "UTF-8" in problem.message
+        assert "save it as UTF-8" in str(problem.hint)
 
     def test_jsonl_under_the_wrong_name_gets_a_hint(self, tmp_path: Path) -> None:
         assert "JSONL" in (refusal(write(tmp_path, "a.json", '{"a": 1}\n{"a": 2}\n')).hint or "")
