@@ -38,7 +38,9 @@ def test_what_ran_otherwise_than_it_was_asked_for_says_why() -> None:
         "shortened to the longest row, or to what the model reads",
     ]
     assert settings(ASKED, {"max_length": 128})["max_length"][3] == ""
-    assert settings(ASKED, {"max_length": 100}, max_length="said by the recipe")["max_length"][3] == "said by the recipe"
+    assert (
+        settings(ASKED, {"max_length": 100}, max_length="said by the recipe")["max_length"][3] == "said by the recipe"
+    )
 
 
 @pytest.mark.parametrize(("name", "words"), [("max_steps", "no limit"), ("early_stopping_patience", "never")])
