@@ -66,13 +66,15 @@ def locate(given: str, roots: Roots, *, param: str = "path") -> Place:
 
 
 def _near(real: Path, allowed: tuple[Path, ...], roots: Roots, artifacts: Path) -> str:
-    """The name beside it that is nearest to one that is not there, among those that a command may name."""
-    names: list[str] = []
+    """The name beside it that is nearest to one that is not there, among those that a command may name. Suffixes make
+    no names alike."""
+    there: dict[str, str] = {}
     if any(within(real.parent, root) for root in allowed):
         with contextlib.suppress(OSError):
-            names = [path.name for path in islice(real.parent.iterdir(), _LOOKED_AT)]
-    near = nearest(real.name, (name for name in names if not is_private(real.parent / name, roots, artifacts)))
-    return f"did you mean {near!r}?" if near else "paths are those of the machine that the studio runs on"
+            beside = list(islice(real.parent.iterdir(), _LOOKED_AT))
+            there = {path.stem: path.name for path in beside if not is_private(path, roots, artifacts)}
+    near = nearest(real.stem, there)
+    return f"did you mean {there[near]!r}?" if near else "paths are those of the machine that the studio runs on"
 
 
 def _real(given: str, allowed: tuple[Path, ...]) -> Path:

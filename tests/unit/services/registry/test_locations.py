@@ -86,10 +86,11 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest_that_may_be_named(roo
         return caught.value.problem.hint
 
     assert hint(str(tmp_path / "data/fag.csv")) == "did you mean 'faq.csv'?"
+    assert hint(str(tmp_path / "data/faq.jsonl")) == "did you mean 'faq.csv'?"
+    assert hint(str(tmp_path / "data/quite-another.csv")) == "paths are those of the machine that the studio runs on"
     assert hint("artifact:nothing/like/it") == "paths are those of the machine that the studio runs on"
-    for name in ("nats.password", "nats.passports"):
-        (roots.home / name).touch()
-    assert hint(str(roots.home / "nats.pasword")) == "did you mean 'nats.passports'?"  # never the studio's own
+    (roots.home / "nats.password").touch()
+    assert hint(str(roots.home / "nuts.csv")) == "paths are those of the machine that the studio runs on"
 
 
 def test_a_nul_is_refused_in_words(roots: Roots) -> None:
