@@ -19,7 +19,7 @@ from tunebus.services.evaluator.adapted import CONFIG, WEIGHTS, with_adapter
 from tunebus.services.evaluator.model_card import model_card
 from tunebus.services.platform.child import models
 from tunebus.services.platform.child.attempt import Attempt, Ending
-from tunebus.services.platform.child.failures import ChildFailure
+from tunebus.services.platform.child.failures import ChildFailure, gib
 from tunebus.services.platform.child.files import file_sha256, listing, sync_folder, sync_tree, write_document
 from tunebus.services.platform.rows.encoding import set_pad_token
 
@@ -28,6 +28,8 @@ README = "README.md"
 STEPS = ("loading", "answering", "writing", "checking")
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+SMALL_FILES = 1024**2  # tokenizer, configs, card and manifest
 
 
 class Stopped(Exception):
@@ -82,6 +84,7 @@ class _Export:
         self._attempt = attempt
         self._recipe = recipe
         self._folder = folder
+        self._device = "cpu"
 
     def write(self) -> Checked:
         """Fill the folder and reload what is in it."""
@@ -92,17 +95,21 @@ class _Export:
         models.quiet()
         torch.set_num_threads(self._attempt.job.threads)
         recipe = self._recipe
+        self._device = "cuda" if recipe.num_gpu > 0 and torch.cuda.is_available() else "cpu"
         self._tokenizer = tokenizer = models.load_tokenizer(recipe.model)
         config = models.load_config(recipe.model)
+        own = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+        _check_room(self._folder, _needed(recipe, own, self._dtypes(own)[0]))
         context = models.context_length(config, tokenizer)
         self._asked = asked = reloading.questions(recipe, tokenizer)
         model = self._source(merge=False)
         set_pad_token(tokenizer, models.check_vocabulary(tokenizer, model, recipe.model), asked.stop_ids)
-        own = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
-        resolved = {"dtype": recipe.dtype, "dtype_of_base": own, "questions": asked.words}
+        resolved = {
+            "device": self._device, "dtype": recipe.dtype, "dtype_of_base": own, "questions": asked.words,
+        }  # fmt: skip
         self._attempt.running(len(STEPS), resolved=resolved, versions=models.versions())
         self._step("answering")
-        self._before = reloading.answers(model, tokenizer, asked, context)
+        self._before = reloading.answers(model.to(self._device), tokenizer, asked, context)
         del model
         for dtype in self._dtypes(own):
             self._step("writing")
@@ -120,18 +127,19 @@ class _Export:
             "job_id": self._attempt.job.job_id,
             "type": recipe.type,
             "checked": checked.model_dump(),
+            "checked_on": self._device,
             "files": listing(self._folder),
         }
         write_document(self._folder / MANIFEST, manifest)
         return checked
 
     def check(self, model: Any, dtype: str | None) -> Checked:
-        """Ask a reloaded model what was asked before."""
+        """Ask a reloaded model what was asked before, where it was asked before."""
         from tunebus.services.evaluator import reloading
 
-        found = reloading.compare(self._before, model, self._tokenizer, self._asked)
+        found = reloading.compare(self._before, model.to(self._device), self._tokenizer, self._asked)
         words = f"{found.equal} of {found.prompts} greedy answers are the same"
-        self._attempt.say(f"reloaded{f' ({dtype})' if dtype else ''}: {words}")
+        self._attempt.say(f"reloaded{f' ({dtype})' if dtype else ''} on {self._device}: {words}")
         return found.model_copy(update={"dtype": dtype})
 
     def _step(self, phase: str) -> None:
@@ -184,6 +192,29 @@ class _Export:
             adapter = recipe.adapter.model_copy(update={"location": written})
             return with_adapter(model, adapter, recipe.model, merge=False)
         return models.load_model(recipe.model.model_copy(update={"location": written}), "float32")
+
+
+def _needed(recipe: ExportRecipe, own: str, dtype: Dtype | None) -> int:
+    """Bytes that the folder will take, judged by those of what it is made of."""
+    if dtype is None:
+        assert recipe.adapter is not None
+        weights = [Path(recipe.adapter.location) / WEIGHTS]
+        factor = 1.0
+    else:
+        weights = list(Path(recipe.model.location).glob("*.safetensors"))
+        factor = BYTES[dtype] / BYTES.get(own, 4)
+    return int(sum(file.stat().st_size for file in weights if file.is_file()) * factor) + SMALL_FILES
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Errors: `disk_full`, before anything is loaded that could not be written."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ChildFailure(
+            "disk_full",
+            f"the export needs {gib(needed)} of disk, and {gib(free)} are free",
+            "free disk space where it is to stand, or name a destination on another disk",
+        )
 
 
 def _differs(checked: Checked) -> ChildFailure:

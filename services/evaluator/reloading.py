@@ -1,6 +1,7 @@
 """Whether an export answers as what it was made of: the same greedy answers to the same questions, before and after.
 
-Runs in the child alone. Both sides are computed in float32 on the CPU, so that only the weights can make a difference.
+Runs in the child alone. Both sides are computed in float32 on the same device, so that only the weights can make a
+difference.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,27 @@ async def test_conformance_13_a_child_that_is_stopped_leaves_no_trace_at_the_des
     await evaluator.all()
     assert (await ask(running, "GetExportJob", id=job_id))["state"] == "succeeded"
     assert [path.name for path in exports.iterdir()] == ["mine"]
+
+
+@on_one_database
+async def test_an_export_that_the_disk_has_no_room_for_fails_before_anything_is_loaded(
+    running: Running, trained: Trained, evaluator: Evaluator, exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = await trained("first")
+    from tunebus.services.evaluator import export
+
+    def nothing(*_: object) -> None:
+        raise AssertionError("nothing is loaded")
+
+    usage = shutil.disk_usage(exports)
+    monkeypatch.setattr(export.models, "load_model", nothing)
+    monkeypatch.setattr(export.shutil, "disk_usage", lambda _folder: usage._replace(free=1024**2))
+    for type in ("merged", "adapter"):
+        job = await exported(running, evaluator, type=type, adapter_id=adapter, destination=str(exports / "mine"))
+        assert (job["state"], job["cause"]) == ("failed", "disk_full")
+        assert "of disk, and 1.0 MiB are free" in job["message"]
+        assert "checkpoint" not in job["hint"]
+        assert list(exports.iterdir()) == []
 
 
 async def test_an_evaluator_gets_evaluations_and_exports_in_one_queue(

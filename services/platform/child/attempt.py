@@ -172,7 +172,7 @@ def carry_out(attempt: Attempt, work: Callable[[Attempt], Ending], tail: LogTail
 
     def over(rss: int) -> NoReturn:
         assert limit is not None
-        failure = failures.over_limit(rss, int(limit * 1024**3))
+        failure = failures.over_limit(rss, int(limit * 1024**3), attempt.job.kind)
         print(failure.message, file=sys.stderr, flush=True)
         _leave(attempt, failure)
         os._exit(1)
@@ -193,7 +193,7 @@ def carry_out(attempt: Attempt, work: Callable[[Attempt], Ending], tail: LogTail
             document["metrics"]["peak_gpu_memory_bytes"] = float(peak)
         failed = None
     except BaseException as error:  # whatever it was, the supervisor is told
-        failed = failures.explain(error)
+        failed = failures.explain(error, attempt.job.kind)
         if failed.detail:
             traceback.print_exception(error)
         logger.error("failed (%s): %s", failed.cause, failed.message)
@@ -209,14 +209,14 @@ def carry_out(attempt: Attempt, work: Callable[[Attempt], Ending], tail: LogTail
             tail.stop()
         spool.sync()
     except OSError as error:
-        failed = failed or failures.explain(error)
+        failed = failed or failures.explain(error, attempt.job.kind)
     if failed is not None:
         _leave(attempt, failed)
         return 1
     try:
         write_document(folder / RESULT, document)
     except OSError as error:
-        _leave(attempt, failures.explain(error))
+        _leave(attempt, failures.explain(error, attempt.job.kind))
         return 1
     return 0
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from tunebus.contracts.commands import FailureCause
 from tunebus.contracts.errors import Code, TunebusError, fail
+from tunebus.contracts.subjects import EVALUATION_JOB, EXPORT_JOB, FINE_TUNING_JOB
 
+GIB = 1024**3
 _DETAIL_CHARACTERS = 8_000
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DISK_WORDS = ("No space left on device", "Disk quota exceeded", "File too large", "unexpected pos")
@@ -23,6 +25,22 @@ _GPU_MEMORY_WORDS = (
     "MPS backend out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+_DISK_HINT = {FINE_TUNING_JOB: "; the job goes on from its last checkpoint"}  # of all kinds that one alone has some
+_GPU_HINTS = {
+    FINE_TUNING_JOB: "halve the batch size and double the gradient accumulation, shorten max_length, or turn on "
+    "gradient checkpointing",
+    EVALUATION_JOB: "take a smaller batch size or a smaller max_new_tokens",
+    EXPORT_JOB: "export it with num_gpu 0, or on a GPU with more memory",
+}
+_HOST_HINTS = {
+    FINE_TUNING_JOB: "take a smaller batch size or max_length, or a machine with more memory",
+    EVALUATION_JOB: "take a smaller batch size or max_new_tokens, or a machine with more memory",
+    EXPORT_JOB: "export it on a machine with more memory",
+}
+_LIMIT_HINTS = {
+    FINE_TUNING_JOB: ", or take a smaller batch size or max_length",
+    EVALUATION_JOB: ", or take a smaller batch size or max_new_tokens",
+}
 
 
 class ChildFailure(Exception):
@@ -49,8 +67,10 @@ class Failure:
     suggestion: dict[str, Any] | None = None
 
 
-def explain(error: BaseException) -> Failure:
-    """The failure behind an exception. What nobody foresaw is `crashed`, with the last frames as detail."""
+def explain(error: BaseException, kind: str = FINE_TUNING_JOB) -> Failure:
+    """The failure of a job of a kind behind an exception. What nobody foresaw is `crashed`, with the last frames as
+    detail.
+    """
     if isinstance(error, ChildFailure):
         return Failure(error.cause, error.message, error.hint, suggestion=error.suggestion)
     if isinstance(error, TunebusError):
@@ -63,35 +83,38 @@ def explain(error: BaseException) -> Failure:
         return Failure(
             "disk_full",
             f"a file could not be written: {_first_line(str(error))}",
-            "free disk space or raise the file size limit; the job goes on from its last checkpoint",
+            "free disk space or raise the file size limit" + _DISK_HINT.get(kind, ", then start it again"),
             detail,
         )
     if type(error).__name__ == "OutOfMemoryError" or any(word in text for word in _GPU_MEMORY_WORDS):
         return Failure(
             "out_of_memory",
             f"the GPU's memory did not suffice: {_first_line(str(error))}",
-            "halve the batch size and double the gradient accumulation, shorten max_length, or turn on gradient "
-            "checkpointing",
+            _GPU_HINTS.get(kind),
             detail,
         )
     if isinstance(error, MemoryError) or any(word in text for word in _HOST_MEMORY_WORDS):
         return Failure(
             "out_of_memory",
             f"the machine's memory did not suffice: {_first_line(str(error)) or 'allocation failed'}",
-            "take a smaller batch size or max_length, or a machine with more memory",
+            _HOST_HINTS.get(kind),
             detail,
         )
     return Failure("crashed", _first_line(text), "the job's log has the details", detail)
 
 
-def over_limit(rss: int, limit_bytes: int) -> Failure:
+def over_limit(rss: int, limit_bytes: int, kind: str = FINE_TUNING_JOB) -> Failure:
     """The failure of a child that used more memory than its job was given."""
-    gib = 1024**3
     return Failure(
         "out_of_memory",
-        f"the job used {rss / gib:.2f} GiB of memory, over its limit num_memory of {limit_bytes / gib:.2f} GiB",
-        "raise num_memory, or take a smaller batch size or max_length",
+        f"the job used {rss / GIB:.2f} GiB of memory, over its limit num_memory of {limit_bytes / GIB:.2f} GiB",
+        "raise num_memory" + _LIMIT_HINTS.get(kind, ""),
     )
+
+
+def gib(size: float) -> str:
+    """A size as people read it."""
+    return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / 1024**2:.1f} MiB"
 
 
 def configuration(error: TunebusError) -> ChildFailure:

@@ -56,6 +56,17 @@ def test_problems_are_marked_by_where_they_arose() -> None:
     assert "put the file back" in (not_readable(problem).hint or "")
 
 
+def test_hints_speak_of_what_the_kind_of_job_has() -> None:
+    errors = (OSError(errno.ENOSPC, "full"), MemoryError(), OutOfMemoryError("CUDA out of memory"))
+    for kind, words in (("export_job", ()), ("evaluation_job", ("batch size",)), ("fine_tuning_job", ("checkpoint",))):
+        hints = [explain(error, kind).hint or "" for error in errors]
+        hints.append(over_limit(2, 1, kind).hint or "")
+        assert all(hints), kind
+        for word in ("checkpoint", "batch size", "max_length"):
+            said = any(word in hint for hint in hints)
+            assert said == (word in words or kind == "fine_tuning_job"), (kind, word, hints)
+
+
 def test_the_memory_limit_is_named() -> None:
     message = over_limit(3 * 1024**3, 2 * 1024**3).message
     assert "3.00 GiB" in message
