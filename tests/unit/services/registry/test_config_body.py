@@ -81,6 +81,22 @@ def test_a_broken_yaml_document_names_the_line() -> None:
     assert "line 2" in refusal("custom", "a: 1\nb: ]\nc: 3")[2]
 
 
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("a:\n  - r: .nan", "a.0.r is nan"),
+        ("r: -.inf", "r is -inf"),
+        (f"r: {2**63}", "r is 9223372036854775808"),
+        ({"r": -(2**64)}, "r is -18446744073709551616"),
+        ("r: 0x" + "f" * 4000, "r is a number of 16000 bits"),
+        ('r: "\\0"', "NUL"),
+        ("r: " + "[" * 40 + "]" * 40, "nested deeper"),
+    ],
+)
+def test_what_no_record_can_hold_is_named_by_its_key(document: object, words: str) -> None:
+    assert words in refusal("custom", document)[2]
+
+
 def test_dates_and_yes_stay_json() -> None:
     assert read("custom", "when: 2026-01-01").config == {"when": "2026-01-01"}
 
