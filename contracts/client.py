@@ -172,7 +172,8 @@ class AsyncClient(AsyncMethods):
     async def query(self, name: str | Query, data: Mapping[str, Any] | None = None, /, **fields: Any) -> dict[str, Any]:
         """Ask a query, by name or as a model, and return its answer. Errors: those the answer names, `unavailable`."""
         if isinstance(name, Query):
-            asked = name.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            fields = name.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            asked = {field: _json(value, field) for field, value in fields.items()}
             name = type(name).__name__
         else:
             asked = _plain({**(data or {}), **fields})
@@ -612,16 +613,25 @@ def _command(command: str | Command, data: Mapping[str, Any]) -> tuple[CommandEn
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON-ready fields; those that are None were not given."""
-    return {name: _json(value) for name, value in data.items() if value is not None}
+    """JSON-ready fields; those that are None were not given. Errors: `invalid`, naming what JSON cannot say."""
+    return {name: _json(value, name) for name, value in data.items() if value is not None}
 
 
-def _json(value: Any) -> Any:
+def _json(value: Any, place: str) -> Any:
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_unset=True)
+        value = value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {name: _json(item, f"{place}.{name}") for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_json(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+        return [_json(item, f"{place}.{number}") for number, item in enumerate(value)]
+    if isinstance(value, Path):
+        value = str(value)
+    try:
+        strictjson.dumps(value)
+    except (TypeError, ValueError):
+        shown = f"{type(value).__name__} {value!r}"[:80]
+        raise fail(Code.INVALID, f"JSON has no word for the {shown}", param=place) from None
+    return value
 
 
 def _answer(body: bytes) -> dict[str, Any]:

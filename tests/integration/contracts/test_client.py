@@ -104,6 +104,21 @@ async def test_a_command_is_answered_with_its_outcome(client: AsyncClient, regis
     assert refused.error.code is Code.DUPLICATE_NAME
 
 
+async def test_what_json_cannot_say_is_refused_by_its_field(client: AsyncClient) -> None:
+    for fields, param in (
+        ({"learning_rate": float("inf")}, "learning_rate"),
+        ({"lora": {"lora_dropout": float("nan")}}, "lora.lora_dropout"),
+        ({"labels": ["a", {1}]}, "labels.1"),
+        ({"notes": "\ud800"}, "notes"),
+    ):
+        with pytest.raises(TunebusError) as refused:
+            await client.send("StartFineTuningJob", fields)
+        assert (refused.value.problem.code, refused.value.problem.param) == (Code.INVALID, param)
+    with pytest.raises(TunebusError) as refused:
+        await client.query("ListJobs", {"limit": float("nan")})
+    assert refused.value.problem.param == "limit"
+
+
 async def test_many_at_a_time_get_each_its_own(client: AsyncClient, registry: Registry) -> None:
     names = [f"set {number}" for number in range(300)]
     outcomes = await asyncio.gather(*(client.add_dataset(name=name, path="x.csv") for name in names))
