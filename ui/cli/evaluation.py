@@ -269,6 +269,12 @@ def try_it(
         list[str] | None,
         typer.Option("--adapter-id", "--adapter", metavar="TEXT", help="an adapter to ask; may be repeated"),
     ] = None,
+    job_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--job-id", "--job", metavar="TEXT", help="a fine-tuning whose adapter or model to ask once it is made"
+        ),
+    ] = None,
     prompt_id: Annotated[
         str | None,
         typer.Option(
@@ -283,11 +289,14 @@ def try_it(
     for name in adapter_id or []:
         model = base_model_id or call.ask("GetAdapter", id=name)["model_id"]
         combinations.append({"base_model_id": model, "adapter_id": name})
+    for name in job_id or []:
+        model = base_model_id or call.ask("GetFineTuningJob", id=name)["base_model_id"]
+        combinations.append({"base_model_id": model, "job_id": name})
     if base or not combinations:
         alone = [one["base_model_id"] for one in combinations] or [base_model_id]
         combinations = [{"base_model_id": model} for model in dict.fromkeys(alone) if model] + combinations
     if not combinations:
-        raise fail(Code.INVALID, "is required", param="base_model_id", hint="give --model, or an --adapter")
+        raise fail(Code.INVALID, "is required", param="base_model_id", hint="give --model, an --adapter or a --job")
     if prompt_id is not None:
         combinations = [{**one, "prompt_id": prompt_id} for one in combinations]
     outcome = call.send("StartEvaluationJob", combinations=combinations, prompts=prompts, **given(fields))
