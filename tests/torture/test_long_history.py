@@ -1,4 +1,5 @@
-"""100,000 events over the bus: exported, imported and looked back on, in bounded memory, on a studio of real processes.
+"""100,000 events over the bus: exported, imported, looked back on, backed up and restored, in bounded memory, on a
+studio of real processes.
 
 The short form, of 5,000 events, is in the conformance tests.
 """
@@ -22,6 +23,7 @@ from tests.fixtures.histories import record, seeded_history
 from tests.fixtures.studio import Studio
 
 EVENTS = 100_000
+QUIET = {"TUNEBUS_LOAD_DEFAULTS": "false", "TUNEBUS_TRAINERS": "0", "TUNEBUS_EVALUATORS": "0"}
 MEMORY = 300 * 2**20  # above idle, of all the studio's processes together
 
 
@@ -73,15 +75,8 @@ def _resident(studio: Studio) -> int:
 def test_a_long_history_moves_in_bounded_memory(
     make_studio: Callable[..., Studio], studio_database: dict[str, str]
 ) -> None:
-    quiet = {"TUNEBUS_LOAD_DEFAULTS": "false", "TUNEBUS_TRAINERS": "0", "TUNEBUS_EVALUATORS": "0"}
-    source = make_studio("source", start=False, **quiet)
-    target = make_studio("target", start=False, **quiet, **studio_database)
-    source.home.mkdir(parents=True)
-    engine = database.open_engine(f"sqlite:///{source.home / 'tunebus.db'}")
-    set_up(engine)
-    with database.write(engine) as connection:
-        record(connection, seeded_history(1, EVENTS))
-    engine.dispose()
+    source = _with_history(make_studio)
+    target = make_studio("target", start=False, **QUIET, **studio_database)
     document = source.home.parent / "long.json"
     source.start()
     with measured(source) as exporting:
@@ -102,6 +97,44 @@ def test_a_long_history_moves_in_bounded_memory(
     print({what: f"{one.seconds:.1f} s, +{one.above_idle / 2**20:.0f} MiB" for what, one in figures.items()})
     for what, one in figures.items():
         assert one.above_idle < MEMORY, what
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+def test_a_long_history_is_restored_in_bounded_memory(
+    make_studio: Callable[..., Studio], studio_database: dict[str, str]
+) -> None:
+    source = _with_history(make_studio)
+    target = make_studio("target", start=False, **QUIET, **studio_database)
+    copy = str(source.home.parent / "backup.db")
+    with measured(source) as backing_up:
+        backed_up = _run(source, "db", "backup", copy)
+    target.home.mkdir(parents=True)
+    with measured(target) as restoring:
+        restored = _run(target, "db", "restore", copy)
+    assert restored["events"] == backed_up["events"] >= EVENTS
+    assert restored["position"] == backed_up["position"]
+    target.start(deadline=300)
+    assert _run(target, "db", "verify")["ok"]
+    added = _run(target, "config", "add", "--type", "custom", '{"after": "the restore"}')
+    assert added["position"] > restored["position"]
+    target.stop()
+    figures = {"backup": backing_up, "restore": restoring}
+    print({what: f"{one.seconds:.1f} s, +{one.above_idle / 2**20:.0f} MiB" for what, one in figures.items()})
+    for what, one in figures.items():
+        assert one.above_idle < MEMORY, what
+
+
+def _with_history(make_studio: Callable[..., Studio]) -> Studio:
+    """A studio on SQLite that was never started, with its record."""
+    source = make_studio("source", start=False, **QUIET)
+    source.home.mkdir(parents=True)
+    engine = database.open_engine(f"sqlite:///{source.home / 'tunebus.db'}")
+    set_up(engine)
+    with database.write(engine) as connection:
+        record(connection, seeded_history(1, EVENTS))
+    engine.dispose()
+    return source
 
 
 def _run(studio: Studio, *arguments: str) -> dict[str, Any]:
