@@ -39,7 +39,7 @@ def claim(call: ClaimJob, lease_until: float) -> PreparedCommand:
     command = ClaimWaitingJob(kinds_of(call), call.worker_id, call.host, call.capabilities, lease_until)
     # Free memory may differ between a claim and its retry; who asks for what does not.
     data = {"worker_id": call.worker_id, "kind": call.kind}
-    return _prepared(call.claim_id, "ClaimJob", data, command, actor=f"worker {call.worker_id}")
+    return _prepared(call.claim_id, "ClaimJob", data, command, actor=call.worker_id)
 
 
 def kinds_of(call: ClaimJob) -> tuple[JobKind, ...]:

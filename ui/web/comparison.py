@@ -10,6 +10,7 @@ from tunebus.contracts.errors import Code, fail
 from tunebus.ui.web.acting import Asking
 from tunebus.ui.web.job.names import is_tuned, job_name
 from tunebus.ui.web.lineage import made_by
+from tunebus.ui.web.markup import number
 from tunebus.ui.web.studio import Document, Studio
 from tunebus.ui.web.words import say
 
@@ -29,10 +30,14 @@ class Metric:
     def show(self, value: float | None) -> str:
         if not isinstance(value, int | float):
             return "–"
-        return f"{100 * value:.1f} %" if self.share else f"{value:.4g}"
+        return f"{100 * value:.1f} %" if self.share else number(value)
 
     def show_change(self, change: float) -> str:
-        return say("evaluate.points", change=f"{100 * change:+.1f}") if self.share else f"{change:+.4g}"
+        return (
+            say("evaluate.points", change=f"{100 * change:+.1f}")
+            if self.share
+            else f"{'+-'[change < 0]}{number(abs(change))}"
+        )
 
     def is_gain(self, change: float) -> bool:
         if self.higher_is_better is None:

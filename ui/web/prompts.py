@@ -96,9 +96,8 @@ def _head(prompt: Document) -> Markup:
     return join(
         [
             back(say("prompts.title"), "/prompts"),
-            tag("h1", prompt["name"]),
+            tag("div", tag("h1", prompt["name"]), tag("div", *ways, kind="tb-actions"), kind="tb-title-row tb-apart"),
             tag("p", phrase("prompts.for", dataset=_dataset_link(prompt)), kind="tb-lead"),
-            tag("div", *ways, kind="tb-actions"),
             rename_dialog("RenamePrompt", prompt["id"], prompt["name"]),
             uses.remove_dialog("prompt", prompt["id"], prompt["name"]),
         ]

@@ -234,6 +234,11 @@ async def _so_far(studio: Studio, job: Document) -> Answers:
     return {row["row"]: {"answer": row["answers"][-1]["answer"]} for row in page["rows"] if row["answers"]}
 
 
+def _time(seconds: float) -> str:
+    """How long an answer took; no page needs the thousandths."""
+    return f"{max(seconds, 0.1):.1f} s"
+
+
 def _answer(job: Document, row: Document | None) -> Markup:
     """One model's answer to one prompt, or why there is none yet."""
     name = tag("h3", job_name(job) if job["adapter_id"] else say("trying.base", model=job_name(job)))
@@ -247,7 +252,7 @@ def _answer(job: Document, row: Document | None) -> Markup:
             else tag("p", say("trying.silent"), kind="tb-small")
         )
         if "tokens" in row:
-            said = say("trying.cost", tokens=row["tokens"], seconds=f"{row['seconds']:.2g}")
+            said = say("trying.cost", count=row["tokens"], time=_time(row["seconds"]))
             cut = "" if row.get("finished", True) else " " + say("trying.cut")
             parts.append(tag("p", said, cut, kind="tb-small"))
     elif job["state"] == "failed":

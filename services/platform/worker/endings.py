@@ -159,7 +159,7 @@ def _without_result(folder: AttemptFolder, left: Exit | None, told: Told) -> _Fa
     if told.shutdown:
         return _Failure("worker_shutdown", "the worker was shut down", exit=left or Exit(None, None))
     if left is None:
-        return _Failure("worker_shutdown", "the worker died, and the child with it", lines)
+        return _Failure("worker_shutdown", "the worker's process ended, and its training with it", lines)
     last = lines.rsplit("\n", 1)[-1]
     if left.signal == signal.SIGKILL and told.oom_kills > 0:
         return _Failure(

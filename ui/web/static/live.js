@@ -147,10 +147,13 @@ async function load(element, address) {
   morph(element, html);
 }
 
+// Fields of the bus that no form of a person has: what is wrong is the file that was just chosen.
+const NAMELESS = ["path", "upload"];
+
 /** An error as the pages show it. */
 export function problem(error) {
   const lines = (error.details ?? [error]).map(({ param, message, hint }) =>
-    `<li>${param ? `<strong>${escape(param)}</strong>: ` : ""}${escape(message)}`
+    `<li>${param && !NAMELESS.includes(param) ? `<strong>${escape(param)}</strong>: ` : ""}${escape(message)}`
     + `${hint ? `<div class="tb-small">${escape(hint)}</div>` : ""}</li>`);
   return `<div class="tb-banner tb-banner-error" role="alert"><ul>${lines.join("")}</ul></div>`;
 }
