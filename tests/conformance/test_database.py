@@ -306,7 +306,7 @@ async def test_conformance_30_whatever_a_command_was_accepted_with_can_be_export
         assert problem is None or (problem.code in ("invalid", "malformed") and problem.message), (number, problem)
         accepted += problem is None
     await running.things()
-    long = ["q" * 900_000]
+    long = ["q" * 900_000 + ".q_proj"]  # stands twice in the event: as it was asked for, and in the recipe
     await running.accepted(
         "StartFineTuningJob",
         base_model_id="starter",

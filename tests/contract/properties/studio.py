@@ -34,7 +34,7 @@ from tunebus.services.registry.fine_tuning_job import Asked, MadeModel
 from tunebus.services.registry.hub_source import Fetched, HubSource
 from tunebus.services.registry.imported_run import PreparedRun
 from tunebus.services.registry.intake import receive, validated
-from tunebus.services.registry.lifecycle import Derived
+from tunebus.services.registry.lifecycle import Again, Derived
 from tunebus.services.registry.model_folder import ModelFolder
 from tunebus.services.registry.preparation import derived_fields
 from tunebus.services.registry.removal import JobFiles
@@ -182,8 +182,8 @@ class Studio:
                 return JobFiles(bytes=5)
             case ask.CloneFineTuningJob() | ask.BranchFineTuningJob() | ask.ExtendFineTuningJob():
                 return self._derived(asked)
-            case ask.ResumeFineTuningJob():
-                return self._kept()
+            case ask.RetryFineTuningJob() | ask.ResumeFineTuningJob():
+                return Again(there=self._kept())
             case ask.RerunFineTuningJob():
                 return Asked()
             case ask.StartExportJob():

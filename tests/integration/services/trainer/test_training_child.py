@@ -309,7 +309,7 @@ class TestLifeline:
 class TestJobFile:
     @pytest.mark.parametrize(
         ("body", "words"),
-        [("{", "not JSON"), ('{"kind": "fine_tuning_job"}', "job_id: Field required"), ("", "empty")],
+        [("{", "not JSON"), ('{"kind": "fine_tuning_job"}', "job_id: is required"), ("", "empty")],
     )
     def test_a_job_that_is_none(self, tmp_path: Path, body: str, words: str) -> None:
         (tmp_path / "job.json").write_text(body)
