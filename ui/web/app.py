@@ -33,6 +33,7 @@ from tunebus.ui.web import (
 from tunebus.ui.web.acting import Acting, json_body
 from tunebus.ui.web.live import Live
 from tunebus.ui.web.login import Door
+from tunebus.ui.web.markup import problem_box
 from tunebus.ui.web.page import Page, frame, html
 from tunebus.ui.web.refusals import refusal
 from tunebus.ui.web.security import Application, Guard
@@ -57,6 +58,8 @@ PAGES: tuple[Page, ...] = (
     database.PAGE,
     settings.PAGE,
 )
+SHOWN = "x-tunebus-shown"
+"""The header of a fragment that a page asks for by itself, to show whatever it is answered with."""
 _HOUR = 3600
 _SELDOM = 1.0
 
@@ -143,7 +146,10 @@ def _routes(app: FastAPI, studio: Studio) -> None:
             except Exception as error:
                 if not isinstance(error, TunebusError):
                     _log.exception("a page's part could not be made", extra={"part": name})
-                return refusal(TunebusError(problem_of(error)))
+                problem = problem_of(error)
+                if wrap is HTMLResponse and problem.code == Code.NOT_FOUND and SHOWN in request.headers:
+                    return HTMLResponse(problem_box(problem))  # gone while the page asked: nothing that failed
+                return refusal(TunebusError(problem))
 
         return answer
 

@@ -205,6 +205,11 @@ def test_a_long_file_says_how_far_it_is_and_is_added(browsing: Browsing, served:
         assert (dataset["rows"], dataset["statistics"]["duplicate_rows"]) == (180_000, 179_999)
         assert client.send("RemoveDataset", id=dataset["id"]).error is None
     file.unlink()
+    asks = f"{browsing.url}/fragment/removal?aggregate=dataset&id={dataset['id']}"
+    assert page.request.get(asks).status == 404
+    shown = page.request.get(asks, headers={"x-tunebus-shown": "1"})  # as the page asks, which may still be loading
+    assert shown.ok
+    assert "was removed" in shown.text()
 
 
 def test_names_and_rows_that_look_like_html_stay_text(browsing: Browsing, served: Studio, data: Path) -> None:

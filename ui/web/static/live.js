@@ -136,7 +136,7 @@ async function load(element, address) {
   element.setAttribute("aria-busy", "true");
   let html = "";
   try {
-    const answer = await fetch(address);
+    const answer = await fetch(address, { headers: { "x-tunebus-shown": "1" } });
     html = answer.ok ? await answer.text() : problem((await answer.json()).error);
   } catch {
     html = `<p class="tb-empty">${escape(say("failed"))}</p>`;
