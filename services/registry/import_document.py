@@ -27,11 +27,11 @@ from tunebus.projections.tables import PROJECTIONS, name_key
 from tunebus.services.platform.home import SCHEME
 from tunebus.services.platform.ledger import stream_id
 from tunebus.services.platform.upcasters import UPCASTERS
-from tunebus.services.registry.document import EVENT, FORMAT, HEADER, VERSION, Chain, Reader
+from tunebus.services.registry.document import EVENT, FORMAT, HEADER, MAX_VALUE, VERSION, Chain, Reader
 from tunebus.services.registry.locations import Roots, locate
 from tunebus.services.registry.users import folder_of
 
-EVENT_BYTES = 8_000_000  # as `document.MAX_VALUE`
+EVENT_BYTES = MAX_VALUE
 META_BYTES = 4096
 REPORT_EVERY = 500
 
